@@ -1,0 +1,10 @@
+"""Image data sets as uint8 arrays, loaded once and cached.
+
+`load` knows every data set by name (`NAMES`): scikit-learn's digits (no download), TFDS data sets
+read without TensorFlow, a folder of images (`folder:PATH`) and saved arrays (`npz:PATH`).
+"""
+
+from nsn_jax.data.dataset import DataError, Dataset
+from nsn_jax.data.loading import NAMES, load
+
+__all__ = ["NAMES", "DataError", "Dataset", "load"]

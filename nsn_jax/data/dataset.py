@@ -1,0 +1,57 @@
+"""What passes between `load` and the readers of the single sources."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class DataError(ValueError):
+  """A data set that is not there, is not what was expected, or was asked for wrongly."""
+
+
+class Dataset(NamedTuple):
+  """Images and their classes.
+
+  Attributes:
+    images: uint8 [N, H, W, C], 0-255, C is 1 (grey) or 3 (RGB); an `npz:` file may hold any C.
+    labels: int32 [N] in [0, classes), an `npz:` file may hold any; None where there are none.
+  """
+
+  images: npt.NDArray[np.uint8]
+  labels: npt.NDArray[np.int32] | None
+
+
+class Request(NamedTuple):
+  """The checked arguments of `load`, as a source gets them.
+
+  Attributes:
+    name: the name as given, for messages.
+    path: what stands after the colon of `folder:PATH` and `npz:PATH`, absolute; else None.
+    split: "train" or "test".
+    data_dir: TFDS's folder, absolute, or None for TFDS's own default.
+    image_size: side of the images, >= 1, or None for the source's own.
+    limit: number of images at most, >= 1, or None for all.
+  """
+
+  name: str
+  path: pathlib.Path | None
+  split: str
+  data_dir: pathlib.Path | None
+  image_size: int | None
+  limit: int | None
+
+
+class Source(NamedTuple):
+  """A data set that is known to be there but has not been read.
+
+  Attributes:
+    read: reads and decodes all of it.
+    identity: what decides the content beside the request, as JSON-like values (the files with
+      their sizes and times); None for a source that reads too fast to be worth a cache.
+  """
+
+  read: Callable[[], Dataset]
+  identity: list[Any] | None = None

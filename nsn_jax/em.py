@@ -1,0 +1,345 @@
+"""Hard EM on a layer's filters: E-step to additive statistics, M-step from them (Eq 2-3).
+
+One `e_step` and one `m_step` are an iteration of classification EM for an isotropic Gaussian
+mixture with equal weights: with no threshold, the mean best similarity never falls.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nsn_jax import numerics
+from nsn_jax.filters import Filters, Projection, project
+
+#: Bytes of patches an E-step works on at a time on CPU: half a core's L2 cache.
+_CHUNK_BYTES_CPU = 1 << 20
+#: The same on an accelerator, where fewer and larger products are faster.
+_CHUNK_BYTES_ACCELERATOR = 1 << 28
+
+
+class Statistics(NamedTuple):
+  """What an E-step leaves of its patches. Every field is additive: stats of a+b = their sum.
+
+  Sums are taken about the filter's mean at the E-step, the centre, because E[x^2] - mean^2 in
+  float32 loses the variance of a tight filter among large norms.
+
+  Attributes:
+    count: patches assigned to each filter, int32 [K].
+    residual_sum: sum of x - centre, float32 [K, kh, kw, C].
+    center_sum: count * centre, float32 [K, kh, kw, C].
+    square_sum: sum of ||x - centre||^2, float32 [K].
+    similarity_sum: sum over all patches of their best similarity, float32 [].
+    num_patches: int32 [].
+    num_below: patches whose best similarity is below the threshold; no filter holds them. int32 [].
+  """
+
+  count: jax.Array
+  residual_sum: jax.Array
+  center_sum: jax.Array
+  square_sum: jax.Array
+  similarity_sum: jax.Array
+  num_patches: jax.Array
+  num_below: jax.Array
+
+
+class Assignment(NamedTuple):
+  """The E-step's answer patch by patch.
+
+  Attributes:
+    index: argmax filter, int32 [n].
+    similarity: its similarity, float32 [n].
+    distance: ||x - mu||^2 to it, float32 [n].
+  """
+
+  index: jax.Array
+  similarity: jax.Array
+  distance: jax.Array
+
+
+def zero_statistics(filters: Filters) -> Statistics:
+  """The statistics of no patch at all."""
+  k = filters.num_filters
+  return Statistics(
+    count=jnp.zeros([k], jnp.int32),
+    residual_sum=jnp.zeros_like(filters.mean),
+    center_sum=jnp.zeros_like(filters.mean),
+    square_sum=jnp.zeros([k], jnp.float32),
+    similarity_sum=jnp.zeros([], jnp.float32),
+    num_patches=jnp.zeros([], jnp.int32),
+    num_below=jnp.zeros([], jnp.int32),
+  )
+
+
+def add_statistics(a: Statistics, b: Statistics) -> Statistics:
+  """Statistics of the union of two disjoint sets of patches."""
+  return jax.tree.map(jnp.add, a, b)
+
+
+def _chunk_size(num_values: int) -> int:
+  """Patches a chunk: a power of two, so that few shapes are compiled."""
+  cpu = jax.default_backend() == "cpu"
+  budget = _CHUNK_BYTES_CPU if cpu else _CHUNK_BYTES_ACCELERATOR
+  rows = max(budget // (4 * num_values), 128)
+  return 1 << (min(rows, 1 << 12 if cpu else 1 << 17).bit_length() - 1)
+
+
+def _best(centred: jax.Array, projection: Projection) -> tuple[Assignment, jax.Array]:
+  """Best filter of each centred patch [n, D] by Eq 1, and ||x - center||^2."""
+  # [K, n], filters first: the maximum over filters then runs along vectors of patches.
+  product = jax.lax.dot_general(
+    projection.weight, centred, (((1,), (1,)), ((), ())), precision=numerics.PRECISION
+  )
+  square = numerics.unfused(jnp.sum(centred * centred, axis=1))
+  s = numerics.unfused(
+    numerics.unfused(product)
+    + projection.bias[:, None]
+    - projection.half_precision[:, None] * square
+  )
+  best = numerics.unfused(jnp.max(s, axis=0))
+  # Two vectorised reductions; XLA's argmax is a scalar loop on CPU.
+  k = s.shape[0]
+  rank = jnp.arange(k, dtype=jnp.int32)[:, None]
+  index = jnp.minimum(jnp.min(jnp.where(s >= best, rank, k), axis=0), k - 1)
+  v = 0.5 / projection.half_precision
+  # s = -d / (2 v) - log(v) / 2, solved for d.
+  distance = jnp.maximum(-2.0 * v[index] * best - (v * jnp.log(v))[index], 0.0)
+  return Assignment(index, best, distance), square
+
+
+def _residual(centred: jax.Array, projection: Projection, index: jax.Array) -> jax.Array:
+  """x - mu of the assigned filter, exactly: [n, D]."""
+  return centred - projection.mean.at[index].get(mode="promise_in_bounds")
+
+
+def _is_lost(assignment: Assignment, square: jax.Array, projection: Projection) -> jax.Array:
+  """Whether a distance from the product is too small beside its norms to be trusted: bool [n]."""
+  norm = square + jnp.sum(projection.mean**2, axis=1)[assignment.index]
+  return assignment.distance < numerics.SAFE_DISTANCE_SHARE * norm
+
+
+def _sum_by_filter(values: jax.Array, index: jax.Array, num_filters: int) -> jax.Array:
+  """Sums [n, ...] by filter to [K, ...]; an index of K is left out."""
+
+  def scatter(values, index):
+    return jax.ops.segment_sum(values, index, num_filters)
+
+  def product(values, index):
+    # Atomic adds come in any order; a product gives the same bits every time.
+    member = index == jnp.arange(num_filters, dtype=index.dtype)[:, None]
+    return jnp.tensordot(member.astype(values.dtype), values, 1, precision=numerics.PRECISION)
+
+  return jax.lax.platform_dependent(values, index, cpu=scatter, default=product)
+
+
+def _chunk_assignment(
+  patches: jax.Array, projection: Projection
+) -> tuple[Assignment, jax.Array, jax.Array]:
+  """Assignment of one chunk [n, D], the centred patches, and whether residuals must be exact."""
+  centred = numerics.unfused(patches - projection.center)
+  assignment, square = _best(centred, projection)
+  return assignment, centred, _is_lost(assignment, square, projection)
+
+
+def _exact(
+  assignment: Assignment, centred: jax.Array, projection: Projection
+) -> tuple[Assignment, jax.Array]:
+  """The same assignment with the distance, and so the similarity, taken from differences."""
+  residual = _residual(centred, projection, assignment.index)
+  distance = jnp.sum(residual * residual, axis=1)
+  precision = projection.half_precision[assignment.index]
+  best = -distance * precision + 0.5 * jnp.log(2.0 * precision)
+  return Assignment(assignment.index, best, distance), residual
+
+
+def _chunk_statistics(
+  patches: jax.Array, valid: jax.Array, projection: Projection, threshold: jax.Array
+) -> Statistics:
+  """Statistics of one chunk [n, D] of flat patches; rows that are not `valid` do not count."""
+  k = projection.bias.shape[0]
+  assignment, centred, lost = _chunk_assignment(patches, projection)
+
+  def members(assignment):
+    below = (assignment.similarity < threshold) & valid
+    return jnp.where(valid & ~below, assignment.index, k), below
+
+  def from_differences():
+    exact, residual = _exact(assignment, centred, projection)
+    index, below = members(exact)
+    count = _sum_by_filter(jnp.ones_like(index), index, k)
+    return exact, count, below, _sum_by_filter(residual, index, k), _sum_by_filter(
+      exact.distance, index, k
+    )
+
+  def from_product():
+    index, below = members(assignment)
+    count = _sum_by_filter(jnp.ones_like(index), index, k)
+    residual = _sum_by_filter(centred, index, k) - count[:, None] * projection.mean
+    return assignment, count, below, residual, _sum_by_filter(assignment.distance, index, k)
+
+  # The differences cost a second pass over the patches, so they are taken only in chunks that
+  # hold a patch whose distance the product has lost.
+  found, count, below, residual_sum, square_sum = jax.lax.cond(
+    jnp.any(lost & valid), from_differences, from_product
+  )
+  return Statistics(
+    count=count,
+    residual_sum=residual_sum,
+    center_sum=jnp.zeros_like(residual_sum),  # count * centre, filled in once at the end
+    square_sum=square_sum,
+    similarity_sum=jnp.sum(jnp.where(valid, found.similarity, 0.0)),
+    num_patches=jnp.sum(valid, dtype=jnp.int32),
+    num_below=jnp.sum(below, dtype=jnp.int32),
+  )
+
+
+def _chunks(patches: jax.Array, valid: jax.Array, chunk_size: int) -> tuple[jax.Array, jax.Array]:
+  """[N, D] to [C, n, D], and [N] to [C, n]; the last chunk is filled up with rows not valid."""
+  n, d = patches.shape
+  num_chunks = max(-(-n // chunk_size), 1)
+  size = -(-n // num_chunks)  # chunks of equal size leave the least to fill up
+  fill = num_chunks * size - n
+  if fill:
+    patches = jnp.pad(patches, [(0, fill), (0, 0)])
+    valid = jnp.pad(valid, (0, fill))
+  return patches.reshape(num_chunks, size, d), valid.reshape(num_chunks, size)
+
+
+@functools.partial(jax.jit, static_argnames="chunk_size")
+def e_step(
+  patches: jax.Array,
+  filters: Filters,
+  threshold: float | jax.Array = -jnp.inf,
+  *,
+  valid: jax.Array | None = None,
+  chunk_size: int | None = None,
+) -> Statistics:
+  """Assigns each patch to its argmax filter and sums up what the M-step needs (SPEC section 1).
+
+  Streams over chunks of patches: the [chunk, K] similarities never reach main memory. The result
+  does not depend on the chunk size beyond rounding.
+
+  Args:
+    patches: x, float32 [..., kh, kw, C].
+    filters: K filters of that patch shape; unborn ones win nothing.
+    threshold: tau. A patch whose best similarity is below it is counted in `num_below` and left
+      to a new filter; the default sends every patch to its argmax filter.
+    valid: bool [...], False for patches that do not count (filling of a last batch).
+    chunk_size: patches at a time; by default as many as fit the cache.
+
+  Returns:
+    Additive statistics; see `Statistics`.
+
+  Raises:
+    ValueError: where the patches' shape is not the filters'.
+  """
+  window = filters.mean.shape[1:]
+  if patches.shape[-3:] != window:
+    raise ValueError(
+      f"patches: expected [..., {', '.join(map(str, window))}] as the filters' means are, "
+      f"got shape {tuple(patches.shape)}"
+    )
+  d = filters.num_values
+  flat = patches.reshape(-1, d)
+  counted = jnp.ones(flat.shape[0], bool) if valid is None else valid.reshape(-1)
+  projection = project(filters)
+  zero = zero_statistics(filters)
+  zero = zero._replace(
+    residual_sum=zero.residual_sum.reshape(-1, d), center_sum=zero.center_sum.reshape(-1, d)
+  )
+
+  def step(total: Statistics, chunk: tuple[jax.Array, jax.Array]) -> tuple[Statistics, None]:
+    return add_statistics(total, _chunk_statistics(*chunk, projection, tau)), None
+
+  tau = jnp.asarray(threshold, jnp.float32)
+  chunks = _chunks(flat, counted, chunk_size or _chunk_size(d))
+  total, _ = jax.lax.scan(step, zero, chunks)
+  count = total.count.astype(jnp.float32)[:, None, None, None]
+  return total._replace(
+    residual_sum=total.residual_sum.reshape(filters.mean.shape),
+    center_sum=count * filters.mean,
+  )
+
+
+@functools.partial(jax.jit, static_argnames="chunk_size")
+def assign(
+  patches: jax.Array, filters: Filters, *, chunk_size: int | None = None
+) -> Assignment:
+  """The E-step patch by patch: index, similarity and distance of the best filter, each [n].
+
+  Args:
+    patches: float32 [n, kh, kw, C].
+    filters: K filters of that patch shape.
+    chunk_size: patches at a time; by default as many as fit the cache.
+  """
+  flat = patches.reshape(patches.shape[0], -1)
+  projection = project(filters)
+
+  def one(chunk: jax.Array) -> Assignment:
+    assignment, centred, lost = _chunk_assignment(chunk, projection)
+    return jax.lax.cond(
+      jnp.any(lost),
+      lambda: _exact(assignment, centred, projection)[0],
+      lambda: assignment,
+    )
+
+  chunks, _ = _chunks(
+    flat, jnp.ones(flat.shape[0], bool), chunk_size or _chunk_size(flat.shape[1])
+  )
+  found = jax.lax.map(one, chunks)
+  return jax.tree.map(lambda x: x.reshape(-1)[: flat.shape[0]], found)
+
+
+def _m_step_one(
+  count: jax.Array,
+  residual_sum: jax.Array,
+  center: jax.Array,
+  square_sum: jax.Array,
+  variance_floor: float,
+) -> tuple[jax.Array, jax.Array]:
+  """Eq 2-3 for one filter: its mean [kh, kw, C] and variance []."""
+  n = jnp.maximum(count, 1).astype(jnp.float32)
+  shift = residual_sum / n
+  variance = square_sum / n - jnp.sum(shift * shift)
+  return center + shift, jnp.maximum(variance, variance_floor)
+
+
+@jax.jit
+def m_step(
+  statistics: Statistics,
+  previous: Filters | None = None,
+  variance_floor: float | jax.Array = numerics.VARIANCE_FLOOR,
+) -> Filters:
+  """Mean and variance of each filter's patches, Eq 2-3, vmapped over filters.
+
+      mu_j = mean(X_j)          v_j = mean ||x - mu_j||^2 over X_j, at least the floor
+
+  Args:
+    statistics: of one E-step, or the sum of several against the same filters.
+    previous: those filters. A filter that holds no patch stays as it was. Without them such a
+      filter comes back unborn: mean 0, variance +inf.
+    variance_floor: least v_j; see `numerics.VARIANCE_FLOOR`.
+
+  Returns:
+    K filters.
+  """
+  count = statistics.count
+  if previous is None:
+    n = jnp.maximum(count, 1).astype(jnp.float32)[:, None, None, None]
+    center, variance = statistics.center_sum / n, jnp.full(count.shape, jnp.inf, jnp.float32)
+  else:
+    center, variance = previous
+  mean, found = jax.vmap(_m_step_one, in_axes=(0, 0, 0, 0, None))(
+    count, statistics.residual_sum, center, statistics.square_sum, variance_floor
+  )
+  held = count > 0
+  return Filters(
+    mean=jnp.where(held[:, None, None, None], mean, center),
+    variance=jnp.where(held, found, variance),
+  )
+
+
+def mean_similarity(statistics: Statistics) -> jax.Array:
+  """Mean best similarity, the objective that EM raises: float32 []."""
+  return statistics.similarity_sum / jnp.maximum(statistics.num_patches, 1)

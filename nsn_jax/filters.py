@@ -1,0 +1,121 @@
+"""Gaussian filters and their similarity to a patch (Eq 1)."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nsn_jax import numerics
+
+
+class Filters(NamedTuple):
+  """The K filters of one layer.
+
+  A variance of +inf marks an unborn filter: its similarity to anything is -inf, so it wins no
+  patch and its feature is 0. Growth keeps a bank of fixed size that way without a mask.
+
+  Attributes:
+    mean: `mu_j`, float32 [K, kh, kw, C].
+    variance: `v_j = sigma_j**2`, float32 [K]: the mean over a filter's patches of the *whole*
+      squared distance, summed over the D = kh*kw*C values, not averaged.
+  """
+
+  mean: jax.Array
+  variance: jax.Array
+
+  @property
+  def num_filters(self) -> int:
+    """K, unborn filters included."""
+    return self.mean.shape[0]
+
+  @property
+  def num_values(self) -> int:
+    """D = kh*kw*C, the number of values of a patch."""
+    return math.prod(self.mean.shape[1:])
+
+
+class Projection(NamedTuple):
+  """Eq 1 as an affine map of a centred patch and its squared norm.
+
+  With y = x - center and m_j = mu_j - center,
+  s_j = y @ (m_j / v_j) - ||y||^2 / (2 v_j) - (||m_j||^2 / v_j + log v_j) / 2.
+
+  Attributes:
+    center: [D], the mean of the born filters' means. Distances do not change with it, but the
+      norms that they are differences of are smaller about it, so float32 keeps more digits.
+    mean: m_j, [K, D].
+    weight: m_j / v_j, [K, D].
+    half_precision: 1 / (2 v_j), [K].
+    bias: -(||m_j||^2 / v_j + log v_j) / 2, [K]; -inf where unborn.
+  """
+
+  center: jax.Array
+  mean: jax.Array
+  weight: jax.Array
+  half_precision: jax.Array
+  bias: jax.Array
+
+
+def project(filters: Filters) -> Projection:
+  """Prepares filters for many patches; see `Projection`."""
+  k = filters.num_filters
+  flat = filters.mean.reshape(k, -1)
+  born = jnp.isfinite(filters.variance)
+  center = jnp.sum(jnp.where(born[:, None], flat, 0.0), axis=0) / jnp.maximum(jnp.sum(born), 1)
+  mean = flat - center
+  precision = 1.0 / filters.variance
+  bias = -0.5 * (jnp.sum(mean * mean, axis=1) * precision + jnp.log(filters.variance))
+  return Projection(center, mean, mean * precision[:, None], 0.5 * precision, bias)
+
+
+def similarity(patches: jax.Array, filters: Filters) -> jax.Array:
+  """Similarity of patches to filters, Eq 1.
+
+      s_j(x) = -||x - mu_j||^2 / (2 v_j) - log(v_j) / 2
+
+  Up to a constant of D alone it is 1/D times the log-density of N(mu_j, (v_j/D) I), so its argmax
+  is the maximum-likelihood filter.
+
+  Computed as a matrix product about the filters' centre, never as differences: float32 then errs
+  by about 2**-23 * (||x||^2 + ||mu_j||^2) / v_j, norms about that centre.
+
+  Args:
+    patches: x, float32 [..., kh, kw, C].
+    filters: `mu_j` [K, kh, kw, C] and `v_j` [K].
+
+  Returns:
+    s_j, float32 [..., K], unbounded; -inf for unborn filters.
+
+  Raises:
+    ValueError: where the patches' shape is not the filters'.
+
+  >>> one = Filters(mean=jnp.ones([1, 1, 1, 2]), variance=jnp.ones([1]))
+  >>> float(similarity(jnp.zeros([1, 1, 2]), one)[0])
+  -1.0
+  """
+  window = filters.mean.shape[1:]
+  if patches.shape[-3:] != window:
+    raise ValueError(
+      f"patches: expected [..., {', '.join(map(str, window))}] as the filters' means are, "
+      f"got shape {tuple(patches.shape)}"
+    )
+  projection = project(filters)
+  centred = patches.reshape(-1, filters.num_values) - projection.center
+  product = jnp.dot(centred, projection.weight.T, precision=numerics.PRECISION)
+  square = numerics.unfused(jnp.sum(centred * centred, axis=1, keepdims=True))
+  s = numerics.unfused(product) - square * projection.half_precision + projection.bias
+  return s.reshape(*patches.shape[:-3], filters.num_filters)
+
+
+def feature_map(patches: jax.Array, filters: Filters) -> jax.Array:
+  """Layer output h_j = sigmoid(s_j), one channel a filter (SPEC section 1).
+
+  Args:
+    patches: float32 [N, h, w, kh, kw, C].
+    filters: K filters of that patch shape.
+
+  Returns:
+    float32 [N, h, w, K] in (0, 1).
+  """
+  return jax.nn.sigmoid(similarity(patches, filters))
