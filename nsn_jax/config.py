@@ -69,3 +69,88 @@ class LayerConfig:
         raise ValueError(f"{name}: expected a number in [0, 1), got {getattr(self, name)!r}")
     if not self.variance_floor > 0:
       raise ValueError(f"variance_floor: expected a positive number, got {self.variance_floor!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+  """NSN-Gen's knobs (SPEC section 2). Each is one number, or one per layer, pixels first.
+
+  Attributes:
+    gamma: dynamic range of the similarities, in p = softmax(gamma * h). Large: uniform and sharp
+      images; too large: no diversity.
+    num_draws: T, draws with replacement from p (Eq 4). 1 is sharpest.
+    alpha: pixel randomness, the share of each filter's deviation that is drawn (Eq 5).
+    beta: contrast of the decoded patches.
+  """
+
+  gamma: float | tuple[float, ...] = 200.0
+  num_draws: int | tuple[int, ...] = 1
+  alpha: float | tuple[float, ...] = 0.0
+  beta: float | tuple[float, ...] = 1.0
+
+  def __post_init__(self) -> None:
+    """Checks every field.
+
+    Raises:
+      ValueError: with the field's name, what is expected and what came.
+    """
+    for name, low in (("gamma", 0), ("num_draws", 1), ("alpha", 0), ("beta", None)):
+      value = getattr(self, name)
+      if isinstance(value, list):
+        value = tuple(value)
+        object.__setattr__(self, name, value)
+      for number in value if isinstance(value, tuple) else (value,):
+        whole = name != "num_draws" or isinstance(number, int)
+        real = isinstance(number, int | float) and not isinstance(number, bool)
+        finite = real and abs(number) < float("inf")
+        if not (whole and finite and (low is None or number >= low)):
+          kind = "integers" if name == "num_draws" else "finite numbers"
+          bound = "" if low is None else f" of at least {low}"
+          raise ValueError(f"{name}: expected {kind}{bound}, got {getattr(self, name)!r}")
+
+  def per_layer(self, name: str, num_layers: int) -> tuple[float, ...]:
+    """The knob `name` for each layer.
+
+    Raises:
+      ValueError: where a tuple's length is not the number of layers.
+    """
+    value = getattr(self, name)
+    if not isinstance(value, tuple):
+      return (value,) * num_layers
+    if len(value) != num_layers:
+      raise ValueError(
+        f"{name}: expected one number or one per layer ({num_layers}), got {len(value)}: {value}"
+      )
+    return value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+  """A whole network.
+
+  Attributes:
+    layers: from the pixels up; the last must end at 1x1.
+    whitening_epsilon: epsilon of the channel-wise ZCA whitening; None for plain images.
+    sampler: the sampler's defaults for this network.
+  """
+
+  layers: tuple[LayerConfig, ...]
+  whitening_epsilon: float | None = None
+  sampler: SamplerConfig = SamplerConfig()
+
+  def __post_init__(self) -> None:
+    """Checks every field.
+
+    Raises:
+      ValueError: with the field's name, what is expected and what came.
+    """
+    if not isinstance(self.layers, tuple) or not self.layers:
+      raise ValueError(f"layers: expected a tuple of at least one LayerConfig, got {self.layers!r}")
+    for layer in self.layers:
+      if not isinstance(layer, LayerConfig):
+        raise ValueError(f"layers: expected LayerConfig only, got {layer!r}")
+    epsilon = self.whitening_epsilon
+    if epsilon is not None and not 0 < epsilon < float("inf"):
+      raise ValueError(f"whitening_epsilon: expected a positive number or None, got {epsilon!r}")
+    for name in ("gamma", "num_draws", "alpha", "beta"):
+      self.sampler.per_layer(name, len(self.layers))

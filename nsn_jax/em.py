@@ -32,7 +32,8 @@ class Statistics(NamedTuple):
     square_sum: sum of ||x - centre||^2, float32 [K].
     similarity_sum: sum over all patches of their best similarity, float32 [].
     num_patches: int32 [].
-    num_below: patches whose best similarity is below the threshold; no filter holds them. int32 [].
+    num_below: patches whose best similarity is below the threshold, int32 []. No filter holds
+      them, unless the E-step was told to.
   """
 
   count: jax.Array
@@ -154,7 +155,11 @@ def _exact(
 
 
 def _chunk_statistics(
-  patches: jax.Array, valid: jax.Array, projection: Projection, threshold: jax.Array
+  patches: jax.Array,
+  valid: jax.Array,
+  projection: Projection,
+  threshold: jax.Array,
+  hold_below: bool,
 ) -> Statistics:
   """Statistics of one chunk [n, D] of flat patches; rows that are not `valid` do not count."""
   k = projection.bias.shape[0]
@@ -162,7 +167,8 @@ def _chunk_statistics(
 
   def members(assignment):
     below = (assignment.similarity < threshold) & valid
-    return jnp.where(valid & ~below, assignment.index, k), below
+    held = valid if hold_below else valid & ~below
+    return jnp.where(held, assignment.index, k), below
 
   def from_differences():
     exact, residual = _exact(assignment, centred, projection)
@@ -206,13 +212,14 @@ def _chunks(patches: jax.Array, valid: jax.Array, chunk_size: int) -> tuple[jax.
   return patches.reshape(num_chunks, size, d), valid.reshape(num_chunks, size)
 
 
-@functools.partial(jax.jit, static_argnames="chunk_size")
+@functools.partial(jax.jit, static_argnames=("hold_below", "chunk_size"))
 def e_step(
   patches: jax.Array,
   filters: Filters,
   threshold: float | jax.Array = -jnp.inf,
   *,
   valid: jax.Array | None = None,
+  hold_below: bool = False,
   chunk_size: int | None = None,
 ) -> Statistics:
   """Assigns each patch to its argmax filter and sums up what the M-step needs (SPEC section 1).
@@ -225,6 +232,7 @@ def e_step(
     filters: K filters of that patch shape; unborn ones win nothing.
     threshold: tau. A patch whose best similarity is below it is counted in `num_below` and left
       to a new filter; the default sends every patch to its argmax filter.
+    hold_below: send such a patch to its argmax filter all the same, and only count it.
     valid: bool [...], False for patches that do not count (filling of a last batch).
     chunk_size: patches at a time; by default as many as fit the cache.
 
@@ -250,7 +258,7 @@ def e_step(
   )
 
   def step(total: Statistics, chunk: tuple[jax.Array, jax.Array]) -> tuple[Statistics, None]:
-    return add_statistics(total, _chunk_statistics(*chunk, projection, tau)), None
+    return add_statistics(total, _chunk_statistics(*chunk, projection, tau, hold_below)), None
 
   tau = jnp.asarray(threshold, jnp.float32)
   chunks = _chunks(flat, counted, chunk_size or _chunk_size(d))

@@ -225,6 +225,7 @@ def _info(patches: jax.Array, bank: Filters, threshold: jax.Array) -> StepInfo:
 @functools.partial(jax.jit, static_argnames=("num_seeds", "em_steps", "min_patches"))
 def growth_step(
   key: jax.Array,
+  step: jax.Array,
   patches: jax.Array,
   bank: Filters,
   threshold: jax.Array,
@@ -241,7 +242,8 @@ def growth_step(
   below-threshold patches nearer to them than to their present filter (SPEC section 5).
 
   Args:
-    key: PRNG key.
+    key: PRNG key of the phase.
+    step: number of the step, folded into the key.
     patches: float32 [N, kh, kw, C].
     bank: filters of fixed capacity, born ones first.
     threshold: tau.
@@ -253,6 +255,7 @@ def growth_step(
   found = em.assign(patches, bank)
   below = found.similarity < threshold
   weight = jnp.where(below, 1.0, 0.0)
+  key = jax.random.fold_in(key, step)
   new = _propose(key, patches, found, weight, below, num_seeds, floor)
   bank = _insert(bank, new.filters, new.count >= min_patches)
   bank = _em_steps(patches, bank, em_steps, min_patches, floor)
@@ -280,6 +283,7 @@ def _removal_loss(patches: jax.Array, bank: Filters, found: em.Assignment) -> ja
 @functools.partial(jax.jit, static_argnames=("num_seeds", "em_steps"))
 def exchange_step(
   key: jax.Array,
+  step: jax.Array,
   patches: jax.Array,
   bank: Filters,
   threshold: jax.Array,
@@ -297,7 +301,8 @@ def exchange_step(
   This is not in the paper.
 
   Args:
-    key: PRNG key.
+    key: PRNG key of the phase.
+    step: number of the step, folded into the key.
     patches: float32 [N, kh, kw, C].
     bank: filters of fixed capacity, born ones first.
     threshold: tau, for the report only.
@@ -307,6 +312,7 @@ def exchange_step(
   """
   found = em.assign(patches, bank)
   weight = found.distance / bank.variance[found.index]
+  key = jax.random.fold_in(key, step)
   new = _propose(key, patches, found, weight, jnp.ones_like(weight, bool), num_seeds, floor)
   loss = _removal_loss(patches, bank, found)
   tried = min(num_seeds, bank.num_filters)

@@ -82,7 +82,7 @@ def load(
   >>> from nsn_jax import data
   >>> digits = data.load("digits", split="test")
   >>> digits.images.shape, digits.labels.shape
-  ((360, 28, 28, 1), (360,))
+  ((359, 28, 28, 1), (359,))
   """
   find, path = _resolve(name)
   if split not in _SPLITS:

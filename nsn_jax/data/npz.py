@@ -94,5 +94,5 @@ def _check_labels(labels: npt.NDArray, count: int, title: str) -> npt.NDArray[np
 def _to_uint8(images: npt.NDArray) -> npt.NDArray[np.uint8]:
   if images.dtype == np.uint8:
     return np.ascontiguousarray(images)
-  # float16 would round 255 levels badly: it has 11 bits, but not after the product.
+  # In float32, so that float16 is not rounded twice.
   return np.rint(images.astype(np.float32) * 255).astype(np.uint8)

@@ -44,7 +44,7 @@ def decode(
         gap = int(_REDUCING_GAP * size)
         image.draft(None, (gap, gap))
       ImageOps.exif_transpose(image, in_place=True)
-      converted = image.convert(mode)
+      converted = _to_8_bit(image).convert(mode)
   except Exception as error:  # Pillow's plugins raise what they like: OSError, SyntaxError, ...
     first_line = str(error).partition("\n")[0]
     raise DataError(f"{title}: expected an image that Pillow can decode, got: {first_line}") from (
@@ -106,6 +106,13 @@ def stack(
   if done != count:
     raise DataError(f"{title}: expected {count} images, got {done}")
   return images
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+  """Scales 16-bit grey to 8 bits: Pillow's own conversion clips it to white."""
+  if not image.mode.startswith("I;16"):
+    return image
+  return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _fit(image: Image.Image, size: int) -> Image.Image:

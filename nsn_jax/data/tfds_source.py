@@ -117,12 +117,20 @@ def _read(spec: Spec, request: Request, root: pathlib.Path) -> Dataset:
         labels.extend(int(record["label"]) for record in batch)
       yield [record["image"] for record in batch]
 
-  images = pixels.stack(
-    encoded(),
-    len(positions),
-    lambda image: pixels.decode(image, spec.mode, size, f"an image of {spec.name}"),
-    spec.name,
-  )
+  try:
+    images = pixels.stack(
+      encoded(),
+      len(positions),
+      lambda image: pixels.decode(image, spec.mode, size, f"an image of {spec.name}"),
+      spec.name,
+    )
+  except DataError:
+    raise
+  except Exception as error:  # array_record raises RuntimeError, TensorFlow errors of its own.
+    raise DataError(
+      f"data_dir: expected undamaged records of {spec.name!r} in {str(root)!r}, "
+      f"got: {_first_line(error)}"
+    ) from error
   return Dataset(images, np.array(labels, np.int32) if spec.has_labels else None)
 
 

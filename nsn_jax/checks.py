@@ -1,0 +1,96 @@
+"""Checks of what users give, on the host, at the public boundary.
+
+Every error names the argument, what was expected and what came.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+#: Float images may leave [0, 1] by rounding, no more.
+_RANGE_SLACK = 1e-3
+
+
+def same_shape(name: str, given: Sequence[int], expected: Sequence[int]) -> None:
+  """Raises ValueError where two shapes differ. Works on tracers."""
+  if tuple(given) != tuple(expected):
+    raise ValueError(f"{name}: expected shape [N, {', '.join(map(str, expected))}] "
+                     f"as the whitening was fitted, got [N, {', '.join(map(str, given))}]")
+
+
+def _array(name: str, value: Any, layout: str) -> None:
+  rank = layout.count(",") + 1
+  shape = getattr(value, "shape", None)
+  if shape is None:
+    raise ValueError(f"{name}: expected an array [{layout}], got {type(value).__name__}")
+  if len(shape) != rank:
+    raise ValueError(f"{name}: expected an array [{layout}], got shape {tuple(shape)}")
+  if 0 in shape:
+    raise ValueError(f"{name}: expected at least one value along every axis of [{layout}], "
+                     f"got shape {tuple(shape)}")
+
+
+def _range(name: str, value: Any) -> tuple[float, float]:
+  """Least and largest value; NaN and infinity raise."""
+  low, high = float(value.min()), float(value.max())  # a NaN comes through both
+  if not np.isfinite([low, high]).all():
+    raise ValueError(f"{name}: expected finite values, got NaN or infinity")
+  return low, high
+
+
+def images(name: str, value: Any) -> None:
+  """Raises ValueError unless `value` is [N, H, W, C], uint8 or float in [0, 1], not empty."""
+  _array(name, value, "N, H, W, C")
+  if value.dtype == np.uint8:
+    return
+  if value.dtype.kind != "f":
+    raise ValueError(f"{name}: expected uint8, or float in [0, 1], got dtype {value.dtype}")
+  low, high = _range(name, value)
+  if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
+    raise ValueError(
+      f"{name}: expected uint8, or float in [0, 1], got floats in [{low:.4g}, {high:.4g}]"
+    )
+
+
+def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None:
+  """Raises ValueError unless `value` is [N, h, w, C], float, finite, of so many channels."""
+  _array(name, value, "N, h, w, C")
+  if not np.issubdtype(value.dtype, np.floating):
+    raise ValueError(f"{name}: expected a float array, got dtype {value.dtype}")
+  if num_channels is not None and value.shape[-1] != num_channels:
+    raise ValueError(f"{name}: expected {num_channels} channels, one a filter of its layer, "
+                     f"got shape {tuple(value.shape)}")
+  _range(name, value)
+
+
+def window(size: tuple[int, int], kernel: int, stride: int, layer: int | None = None) -> None:
+  """Raises ValueError unless the windows cover a map of this size, every row and column."""
+  where = "" if layer is None else f" of layer {layer}"
+  if kernel > min(size):
+    raise ValueError(f"kernel{where}: expected at most {min(size)}, as the map below is "
+                     f"{size[0]} x {size[1]}, got {kernel}")
+  for side in size:
+    left = (side - kernel) % stride
+    if left:
+      raise ValueError(
+        f"kernel, stride{where}: expected windows that cover all {side} values of a side, "
+        f"got kernel={kernel}, stride={stride}, which leave {left} uncovered"
+      )
+
+
+def integer(name: str, value: Any, low: int, high: int | None = None) -> None:
+  """Raises ValueError unless `value` is an integer in [low, high]."""
+  whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+  if not whole or value < low or (high is not None and value > high):
+    bound = f"of at least {low}" if high is None else f"from {low} to {high}"
+    raise ValueError(f"{name}: expected an integer {bound}, got {value!r}")
+
+
+def key(name: str, value: Any) -> None:
+  """Raises ValueError unless `value` is one PRNG key."""
+  typed = isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+  raw = hasattr(value, "dtype") and value.dtype == np.uint32 and value.ndim == 1
+  if not ((typed and value.ndim == 0) or raw):
+    raise ValueError(f"{name}: expected one PRNG key, as jax.random.key(0), got {value!r}")

@@ -1,0 +1,321 @@
+"""NSN-Gen: the network run backwards, from noise or from a feature map to pixels (SPEC section 2).
+
+At each position of a feature map h, for every layer from the top down,
+
+    p = softmax(gamma * h)
+    w = Multinomial(T, p) / T                                       (Eq 4)
+    s_j = mu_j + alpha * sqrt(v_j / D) * eps_j,  eps_j ~ N(0, I)    (Eq 5)
+    patch = beta * sum_j w_j s_j
+
+and the patches are stitched by averaging. Sums of independent normals are normal, so neither the K
+tensors s_j nor the patches' noise is drawn: a stitched value is normal with mean
+beta * stitch(w @ mu) and variance (alpha * beta)^2 * sum over its patches of (sum_j w_j^2 v_j / D),
+over its number of patches squared. One draw a value gives the same distribution.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsn_jax import checks, numerics
+from nsn_jax.config import LayerConfig, SamplerConfig
+from nsn_jax.filters import Filters
+from nsn_jax.network import NSN
+from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
+from nsn_jax.whitening import unwhiten
+
+#: Values of the largest intermediate array of a batch of samples: it should fit a cache on CPU.
+_BATCH_VALUES_CPU = 1 << 23
+_BATCH_VALUES_ACCELERATOR = 1 << 28
+
+
+class _Knobs(NamedTuple):
+  """The sampler's numbers for one layer, traced: a sweep over them compiles once."""
+
+  gamma: jax.Array
+  alpha: jax.Array
+  beta: jax.Array
+
+
+class _Static(NamedTuple):
+  """What a program is compiled for, for one layer."""
+
+  layer: LayerConfig
+  num_draws: int
+  noisy: bool
+
+
+def draw_weights(
+  keys: jax.Array, feature_map: jax.Array, gamma: jax.Array | float, num_draws: int
+) -> jax.Array:
+  """Eq 4: the weights of the filters at each position, w = Multinomial(T, softmax(gamma h)) / T.
+
+  Args:
+    keys: one PRNG key a map, [N].
+    feature_map: h, float32 [N, h, w, K].
+    gamma: dynamic range of the similarities.
+    num_draws: T.
+
+  Returns:
+    w, float32 [N, h, w, K]; each position's weights are multiples of 1/T and add up to 1.
+  """
+  n, h, w, k = feature_map.shape
+  # Sums of exponentials rise with the filters, so T uniform numbers a position pick as well as K
+  # Gumbel numbers would, and are K times cheaper to draw.
+  logit = gamma * feature_map
+  odds = jnp.exp(logit - jnp.max(logit, axis=-1, keepdims=True))
+  cumulative = jnp.cumsum(odds, axis=-1)
+  uniform = jax.vmap(lambda key: jax.random.uniform(key, (h, w, num_draws)))(keys)
+  height = uniform * cumulative[..., -1:]
+  rank = jnp.arange(k)
+  total = jnp.zeros(feature_map.shape, jnp.float32)
+  for t in range(num_draws):
+    # The first filter whose sum is above the drawn height.
+    index = jnp.sum(cumulative <= height[..., t, None], axis=-1, dtype=jnp.int32)
+    total += (jnp.minimum(index, k - 1)[..., None] == rank).astype(jnp.float32)
+  return total / num_draws
+
+
+def decode_layer(
+  keys: jax.Array,
+  feature_map: jax.Array,
+  filters: Filters,
+  knobs: _Knobs,
+  static: _Static,
+) -> jax.Array:
+  """One layer backwards: its feature map [N, h, w, K] to the map below, [N, H, W, C].
+
+  Args:
+    keys: one PRNG key a map, [N].
+    feature_map: h.
+    filters: the layer's K filters.
+    knobs: gamma, alpha and beta.
+    static: window, number of draws, and whether alpha is not 0.
+  """
+  draw_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+  weights = draw_weights(draw_keys, feature_map, knobs.gamma, static.num_draws)
+  n, h, w, k = weights.shape
+  window = filters.mean.shape[1:]
+  stride = static.layer.stride
+  flat = filters.mean.reshape(k, -1)
+  patches = jnp.dot(weights.reshape(-1, k), flat, precision=numerics.PRECISION)
+  below = knobs.beta * stitch_patches(patches.reshape(n, h, w, *window), stride)
+  if not static.noisy:
+    return below
+  per_value = jnp.dot(
+    (weights * weights).reshape(-1, k),
+    filters.variance / filters.num_values,
+    precision=numerics.PRECISION,
+  )
+  spread = jnp.broadcast_to(
+    per_value.reshape(n, h, w, 1, 1, 1), (n, h, w, window[0], window[1], 1)
+  )
+  count = jnp.maximum(overlap_count(h, w, window[:2], stride), 1.0)
+  deviation = knobs.alpha * knobs.beta * jnp.sqrt(sum_patches(spread, stride)) / count
+  eps = jax.vmap(lambda key: jax.random.normal(key, below.shape[1:]))(noise_keys)
+  return below + deviation * eps
+
+
+def _decode(
+  keys: jax.Array,
+  feature_map: jax.Array,
+  filters: tuple[Filters, ...],
+  knobs: tuple[_Knobs, ...],
+  static: tuple[_Static, ...],
+) -> jax.Array:
+  """Layers backwards, the last of `filters` first. Layer l of a sample uses fold_in(key, l)."""
+  for index in reversed(range(len(filters))):
+    layer_keys = jax.vmap(lambda key, index=index: jax.random.fold_in(key, index))(keys)
+    feature_map = decode_layer(
+      layer_keys, feature_map, filters[index], knobs[index], static[index]
+    )
+  return feature_map
+
+
+def _to_pixels(decoded: jax.Array, nsn: NSN) -> jax.Array:
+  """Un-whitens; a patch smaller than the images is taken from the middle of a mean image."""
+  if nsn.whitening is None:
+    return decoded
+  size = nsn.whitening.mean.shape
+  height, width = decoded.shape[1:3]
+  top, left = (size[0] - height) // 2, (size[1] - width) // 2
+  rest = ((top, size[0] - height - top), (left, size[1] - width - left))
+  pixels = unwhiten(jnp.pad(decoded, ((0, 0), *rest, (0, 0))), nsn.whitening)
+  return pixels[:, top : top + height, left : left + width]
+
+
+@functools.partial(jax.jit, static_argnames=("static", "pixels", "lowest"))
+def _decode_batch(
+  key: jax.Array,
+  indices: jax.Array,
+  feature_map: jax.Array | None,
+  nsn: NSN,
+  knobs: tuple[_Knobs, ...],
+  *,
+  static: tuple[_Static, ...],
+  pixels: bool,
+  lowest: int,
+) -> jax.Array:
+  """Decodes samples number `indices`; from N(0, I) where there is no feature map."""
+  keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+  used = nsn.filters[lowest : lowest + len(static)]
+  noise_keys, decode_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+  if feature_map is None:
+    shape = (1, 1, used[-1].num_filters)
+    feature_map = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
+  decoded = _decode(decode_keys, feature_map, used, knobs, static)
+  return _to_pixels(decoded, nsn) if pixels else decoded
+
+
+def _prepare(
+  nsn: NSN, sampler: SamplerConfig, lowest: int, top: int
+) -> tuple[tuple[_Knobs, ...], tuple[_Static, ...]]:
+  """Knobs and static parts of layers lowest, ..., top."""
+  count = nsn.num_layers
+  gamma, alpha, beta, draws = (
+    sampler.per_layer(name, count)[lowest : top + 1]
+    for name in ("gamma", "alpha", "beta", "num_draws")
+  )
+  layers = nsn.config.layers[lowest : top + 1]
+  number = np.float32
+  knobs = tuple(
+    _Knobs(number(g), number(a), number(b)) for g, a, b in zip(gamma, alpha, beta, strict=True)
+  )
+  static = tuple(
+    _Static(layer, int(t), a > 0) for layer, t, a in zip(layers, draws, alpha, strict=True)
+  )
+  return knobs, static
+
+
+def _batch_size(nsn: NSN, size: tuple[int, int], lowest: int, top: int) -> int:
+  """Samples a batch, by the largest array that a layer makes on the way down from a map."""
+  largest = 1
+  for index in range(top, lowest - 1, -1):
+    layer, filters = nsn.config.layers[index], nsn.filters[index]
+    largest = max(largest, size[0] * size[1] * max(filters.num_filters, filters.num_values))
+    size = (
+      covered_size(size[0], layer.kernel, layer.stride),
+      covered_size(size[1], layer.kernel, layer.stride),
+    )
+  cpu = jax.default_backend() == "cpu"
+  budget = _BATCH_VALUES_CPU if cpu else _BATCH_VALUES_ACCELERATOR
+  return max(budget // largest, 1)
+
+
+def _run(
+  key: jax.Array,
+  nsn: NSN,
+  sampler: SamplerConfig,
+  feature_map: np.ndarray | jax.Array | None,
+  num_samples: int,
+  lowest: int,
+  top: int,
+) -> jax.Array:
+  """Batches over `_decode_batch`: sample i depends on (key, i) alone, not on the batch."""
+  knobs, static = _prepare(nsn, sampler, lowest, top)
+  size = (1, 1) if feature_map is None else feature_map.shape[1:3]
+  batch = min(_batch_size(nsn, size, lowest, top), num_samples)
+  found = []
+  for start in range(0, num_samples, batch):
+    # A last batch is drawn whole and cut, so that one shape is compiled.
+    indices = np.arange(start, start + batch, dtype=np.int32)
+    part = None
+    if feature_map is not None:
+      part = jnp.asarray(feature_map[np.minimum(indices, num_samples - 1)], jnp.float32)
+    found.append(
+      _decode_batch(
+        key, indices, part, nsn, knobs, static=static, pixels=lowest == 0, lowest=lowest
+      )
+    )
+  return jnp.concatenate(found)[:num_samples] if len(found) > 1 else found[0][:num_samples]
+
+
+def _layer_index(name: str, layer: int | None, nsn: NSN) -> int:
+  if not nsn.filters:
+    raise ValueError("nsn: expected a network of at least one trained layer, got none")
+  if layer is None:
+    return nsn.num_layers - 1
+  checks.integer(name, layer, 0, nsn.num_layers - 1)
+  return int(layer)
+
+
+def sample(
+  key: jax.Array,
+  nsn: NSN,
+  num_samples: int,
+  sampler: SamplerConfig | None = None,
+  layer: int | None = None,
+) -> jax.Array:
+  """Draws samples from noise z ~ N(0, I) at the top of a layer.
+
+  Sample i depends on the key and on i alone: fewer samples are the first ones of more.
+
+  Args:
+    key: PRNG key.
+    nsn: the network.
+    num_samples: N, at least 1.
+    sampler: gamma, T, alpha, beta; by default the network's own.
+    layer: where to start, 0 nearest the pixels; by default the last. A lower layer gives patches
+      of its receptive field; with whitening, as they look in the middle of a mean image.
+
+  Returns:
+    Pixel values as they come, float32 [N, H, W, C]: not whitened, not clipped to [0, 1].
+
+  Raises:
+    ValueError: for arguments that are not as above.
+  """
+  checks.key("key", key)
+  checks.integer("num_samples", num_samples, 1)
+  top = _layer_index("layer", layer, nsn)
+  return _run(key, nsn, sampler or nsn.config.sampler, None, int(num_samples), 0, top)
+
+
+def decode(
+  key: jax.Array,
+  nsn: NSN,
+  feature_map: np.ndarray | jax.Array,
+  sampler: SamplerConfig | None = None,
+  layer: int | None = None,
+  stop_layer: int | None = None,
+) -> jax.Array:
+  """Decodes feature maps, given or made up, to pixels or to a lower feature map.
+
+  Args:
+    key: PRNG key; map i uses `fold_in(key, i)`.
+    nsn: the network.
+    feature_map: h of `layer`, float [N, h, w, K_layer], finite.
+    sampler: gamma, T, alpha, beta; by default the network's own.
+    layer: whose map it is, 0 nearest the pixels; by default the last.
+    stop_layer: the layer whose feature map is wanted, below `layer`; by default pixels.
+
+  Returns:
+    Pixel values as they come, float32 [N, H, W, C], not whitened, not clipped; or the map of
+    `stop_layer`, [N, h', w', K_stop].
+
+  Raises:
+    ValueError: for arguments that are not as above, or, where the network whitens, a map that
+      decodes to more than one image.
+  """
+  checks.key("key", key)
+  top = _layer_index("layer", layer, nsn)
+  checks.feature_maps("feature_map", feature_map, nsn.filters[top].num_filters)
+  lowest = 0
+  if stop_layer is not None:
+    checks.integer("stop_layer", stop_layer, 0, top - 1)
+    lowest = int(stop_layer) + 1
+  if nsn.whitening is not None and lowest == 0:
+    height, width = feature_map.shape[1:3]
+    for step in reversed(nsn.config.layers[: top + 1]):
+      height = covered_size(height, step.kernel, step.stride)
+      width = covered_size(width, step.kernel, step.stride)
+    limit = nsn.whitening.mean.shape
+    if height > limit[0] or width > limit[1]:
+      raise ValueError(
+        f"feature_map: expected one that decodes to at most {limit[0]} x {limit[1]} pixels, as the "
+        f"whitening was fitted, got one of {height} x {width}"
+      )
+  count = feature_map.shape[0]
+  return _run(key, nsn, sampler or nsn.config.sampler, feature_map, count, lowest, top)

@@ -1,0 +1,210 @@
+"""A layer's input maps, streamed in batches: cached where they fit the budget, else recomputed."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsn_jax import em
+from nsn_jax.config import LayerConfig
+from nsn_jax.filters import Filters
+from nsn_jax.network import first_map, layer_map, map_sizes
+from nsn_jax.patches import extract_patches
+from nsn_jax.whitening import Whitening
+
+#: Bytes of patches a batch holds: large enough to hide the dispatch, small beside the data.
+_BATCH_BYTES_CPU = 1 << 26
+_BATCH_BYTES_ACCELERATOR = 1 << 30
+#: Patches drawn from one image for growth, where there are images enough. More of fewer images
+#: would cost less encoding and show growth less variety.
+_PATCHES_PER_IMAGE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class MapStream:
+  """The maps that a layer sees, over a whole data set.
+
+  Attributes:
+    base: what is held, on the host: images [N, H, W, C] (uint8 or float), or the maps of a lower
+      layer (float32).
+    whitening: applied to the base where that is images.
+    filters: layers between the base and the maps, lowest first.
+    layers: their configurations.
+  """
+
+  base: np.ndarray
+  whitening: Whitening | None = None
+  filters: tuple[Filters, ...] = ()
+  layers: tuple[LayerConfig, ...] = ()
+
+  @property
+  def num_images(self) -> int:
+    """N."""
+    return self.base.shape[0]
+
+  @property
+  def map_shape(self) -> tuple[int, int, int]:
+    """(h, w, C) of the maps."""
+    if not self.layers:
+      return self.base.shape[1:]
+    return (*map_sizes(self.base.shape[1:3], self.layers)[-1], self.filters[-1].num_filters)
+
+
+def _maps(
+  base: jax.Array,
+  whitening: Whitening | None,
+  filters: tuple[Filters, ...],
+  layers: tuple[LayerConfig, ...],
+) -> jax.Array:
+  maps = first_map(base, whitening)
+  for f, layer in zip(filters, layers, strict=True):
+    maps = layer_map(maps, f, layer)
+  return maps
+
+
+_encode_batch = jax.jit(_maps, static_argnums=3)
+
+
+@functools.partial(jax.jit, static_argnames=("layers", "window"))
+def _gather_batch(
+  base: jax.Array,
+  positions: jax.Array,
+  whitening: Whitening | None,
+  filters: tuple[Filters, ...],
+  layers: tuple[LayerConfig, ...],
+  window: tuple[int, int],
+) -> jax.Array:
+  """Patches at flat positions [b, q] of each image's map: [b * q, kh, kw, C]."""
+  patches = extract_patches(_maps(base, whitening, filters, layers), *window)
+  b, h, w = patches.shape[:3]
+  flat = patches.reshape(b, h * w, *patches.shape[3:])
+  return flat[jnp.arange(b)[:, None], positions].reshape(-1, *patches.shape[3:])
+
+
+@functools.partial(jax.jit, static_argnames=("layers", "window"), donate_argnames="total")
+def _accumulate(
+  total: em.Statistics,
+  target: Filters,
+  threshold: jax.Array,
+  base: jax.Array,
+  num_valid: jax.Array,
+  whitening: Whitening | None,
+  filters: tuple[Filters, ...],
+  layers: tuple[LayerConfig, ...],
+  window: tuple[int, int],
+) -> em.Statistics:
+  """Adds a batch's E-step to the total; images from `num_valid` on are filling."""
+  patches = extract_patches(_maps(base, whitening, filters, layers), *window)
+  valid = jnp.broadcast_to(
+    (jnp.arange(base.shape[0]) < num_valid)[:, None, None], patches.shape[:3]
+  )
+  return em.add_statistics(total, em.e_step(patches, target, threshold, valid=valid, hold_below=True))
+
+
+def _batch_images(stream: MapStream, window: tuple[int, int]) -> int:
+  """Images a batch, so that its patches fill the budget."""
+  h, w, c = stream.map_shape
+  kernel, stride = window
+  values = ((h - kernel) // stride + 1) * ((w - kernel) // stride + 1) * kernel * kernel * c
+  cpu = jax.default_backend() == "cpu"
+  budget = _BATCH_BYTES_CPU if cpu else _BATCH_BYTES_ACCELERATOR
+  return int(min(max(budget // (4 * values), 1), stream.num_images))
+
+
+def _filled(batch: np.ndarray, size: int) -> np.ndarray:
+  """A last batch filled up to `size`, so that one shape is compiled."""
+  if len(batch) == size:
+    return batch
+  return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
+
+
+def _batches(base: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
+  for i in range(0, len(base), size):
+    batch = base[i : i + size]
+    yield _filled(batch, size), len(batch)
+
+
+def sample_patches(
+  key: jax.Array, stream: MapStream, kernel: int, stride: int, num_patches: int
+) -> jax.Array:
+  """Patches at random positions of random images, without replacement.
+
+  Args:
+    key: PRNG key.
+    stream: maps of N images.
+    kernel: window side.
+    stride: window step.
+    num_patches: how many at most; all, where there are no more.
+
+  Returns:
+    float32 [n, kernel, kernel, C].
+  """
+  h, w, _ = stream.map_shape
+  per_image = ((h - kernel) // stride + 1) * ((w - kernel) // stride + 1)
+  num_patches = min(num_patches, stream.num_images * per_image)
+  # Image and position draws are the host's: the images lie there.
+  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+  each = min(max(-(-num_patches // stream.num_images), _PATCHES_PER_IMAGE), per_image)
+  num_images = min(-(-num_patches // each), stream.num_images)
+  chosen = np.sort(rng.permutation(stream.num_images)[:num_images])
+  positions = np.argsort(rng.random((num_images, per_image)), axis=1)[:, :each].astype(np.int32)
+  size = min(_batch_images(stream, (kernel, stride)), num_images)
+  found = []
+  for i in range(0, num_images, size):
+    rows = chosen[i : i + size]
+    patches = _gather_batch(
+      _filled(stream.base[rows], size), _filled(positions[i : i + size], size),
+      stream.whitening, stream.filters, stream.layers, (kernel, stride),
+    )  # fmt: skip
+    found.append(np.asarray(patches)[: len(rows) * each])
+  patches = np.concatenate(found)
+  if len(patches) > num_patches:  # rounding up to whole images
+    patches = patches[np.sort(rng.permutation(len(patches))[:num_patches])]
+  return jax.device_put(patches)
+
+
+def statistics(
+  stream: MapStream, filters: Filters, threshold: float, kernel: int, stride: int
+) -> Iterator[tuple[em.Statistics, int]]:
+  """One E-step over all maps, each patch held by its argmax filter. Yields the running total and the images done, batch by batch.
+
+  Peak memory beside the base is one batch of patches. The last total is the pass's statistics.
+  """
+  window = (kernel, stride)
+  size = _batch_images(stream, window)
+  total = em.zero_statistics(filters)
+  done = 0
+  for base, num_valid in _batches(stream.base, size):
+    total = _accumulate(
+      total, filters, np.float32(threshold), base, np.int32(num_valid), stream.whitening,
+      stream.filters, stream.layers, window,
+    )  # fmt: skip
+    done += num_valid
+    yield total, done
+
+
+def above(
+  stream: MapStream, filters: Filters, layer: LayerConfig, memory_budget: int
+) -> MapStream:
+  """The stream that the next layer sees.
+
+  Its maps are computed once and held on the host where they fit `memory_budget` bytes; else the
+  base stays what it is and the maps are computed again in every pass.
+  """
+  upper = MapStream(
+    stream.base, stream.whitening, (*stream.filters, filters), (*stream.layers, layer)
+  )
+  shape = (upper.num_images, *upper.map_shape)
+  if 4 * int(np.prod(shape, dtype=np.int64)) > memory_budget:
+    return upper
+  maps = np.empty(shape, np.float32)
+  size = _batch_images(stream, (layer.kernel, layer.stride))
+  done = 0
+  for base, num_valid in _batches(stream.base, size):
+    batch = _encode_batch(base, upper.whitening, upper.filters, upper.layers)
+    maps[done : done + num_valid] = np.asarray(batch)[:num_valid]
+    done += num_valid
+  return MapStream(maps)

@@ -1,0 +1,130 @@
+"""Training: layers one after the other, from the pixels up (SPEC section 1)."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from nsn_jax import checks, layer, network, stream
+from nsn_jax.config import LayerConfig, NetworkConfig
+from nsn_jax.filters import Filters
+from nsn_jax.network import NSN
+from nsn_jax.whitening import fit_whitening
+
+
+def _train_layer(
+  key: jax.Array,
+  maps: stream.MapStream,
+  config: LayerConfig,
+  index: int,
+  report: layer.Report | None,
+  memory_budget: int,
+) -> tuple[Filters, list[layer.Record]]:
+  log = layer.Log(index, report)
+  sample_key, growth_key = jax.random.split(key)
+  values = config.kernel**2 * maps.map_shape[-1]
+  # Growth holds its patches, and about as much again while they are gathered.
+  most = max(min(config.growth_patches, memory_budget // (8 * values)), 2)
+  patches = stream.sample_patches(sample_key, maps, config.kernel, config.stride, most)
+  filters = layer.grow(growth_key, patches, config, log)
+  del patches
+  return layer.refine(maps, filters, config, log), log.history
+
+
+def fit_layer(
+  key: jax.Array,
+  feature_maps: np.ndarray | jax.Array,
+  layer_config: LayerConfig,
+  *,
+  report: layer.Report | None = None,
+  memory_budget_gb: float = 4.0,
+) -> tuple[Filters, list[layer.Record]]:
+  """Trains one layer: finds the number of its filters, and the filters.
+
+  Args:
+    key: PRNG key. The same key gives the same filters, bit for bit, on the same machine.
+    feature_maps: what the layer sees, float [N, H, W, C], finite.
+    layer_config: window, threshold and training.
+    report: called as training goes on; see `layer.Progress`.
+    memory_budget_gb: for the patches that growth looks at.
+
+  Returns:
+    The filters, and one record a training step.
+
+  Raises:
+    ValueError: for maps that are not as above, or windows that leave values uncovered.
+  """
+  checks.key("key", key)
+  checks.feature_maps("feature_maps", feature_maps)
+  checks.window(feature_maps.shape[1:3], layer_config.kernel, layer_config.stride)
+  maps = stream.MapStream(np.asarray(feature_maps, np.float32))
+  return _train_layer(key, maps, layer_config, 0, report, _bytes(memory_budget_gb))
+
+
+def _bytes(memory_budget_gb: float) -> int:
+  if not 0 < memory_budget_gb < float("inf"):
+    raise ValueError(f"memory_budget_gb: expected a positive number, got {memory_budget_gb!r}")
+  return int(memory_budget_gb * 1e9)
+
+
+def fit(
+  key: jax.Array,
+  images: np.ndarray | jax.Array,
+  config: NetworkConfig,
+  *,
+  initial: NSN | None = None,
+  report: layer.Report | None = None,
+  on_layer: Callable[[NSN, list[layer.Record]], None] | None = None,
+  memory_budget_gb: float = 4.0,
+) -> NSN:
+  """Trains a network, layer by layer.
+
+  Args:
+    key: PRNG key; layer l uses `fold_in(key, l)`, so that a layer can be trained again alone.
+    images: [N, H, W, C], uint8, or float in [0, 1]. They stay on the host as they are.
+    config: the network; its last layer must end at 1x1.
+    initial: a network of the same configuration whose layers are already trained in part;
+      training goes on above them, and ends as if it had never stopped.
+    report: called as training goes on; see `layer.Progress`.
+    on_layer: called after each layer with the network so far and the layer's history.
+    memory_budget_gb: for maps held between passes, and for the patches that growth looks at.
+
+  Returns:
+    The trained network.
+
+  Raises:
+    ValueError: for images, config or initial that are not as above.
+  """
+  checks.key("key", key)
+  checks.images("images", images)
+  budget = _bytes(memory_budget_gb)
+  top = network.map_sizes(images.shape[1:3], config.layers)[-1]
+  if top != (1, 1):
+    raise ValueError(
+      f"config: expected layers that end at a 1 x 1 map, got {top[0]} x {top[1]} "
+      f"for images of {images.shape[1]} x {images.shape[2]}"
+    )
+  nsn = initial
+  if nsn is None:
+    epsilon = config.whitening_epsilon
+    whitening = None if epsilon is None else fit_whitening(images, epsilon)
+    nsn = NSN((), whitening, config)
+  elif nsn.config != config:
+    raise ValueError("initial: expected a network of the given config, got one of another")
+  host = np.asarray(images)
+  maps = stream.MapStream(
+    host if host.dtype == np.uint8 else host.astype(np.float32), nsn.whitening
+  )
+  for filters, layer_config in zip(nsn.filters, config.layers, strict=False):
+    maps = stream.above(maps, filters, layer_config, budget)
+  for index in range(nsn.num_layers, len(config.layers)):
+    layer_config = config.layers[index]
+    filters, history = _train_layer(
+      jax.random.fold_in(key, index), maps, layer_config, index, report, budget
+    )
+    nsn = NSN((*nsn.filters, filters), nsn.whitening, config)
+    if on_layer is not None:
+      on_layer(nsn, history)
+    if index + 1 < len(config.layers):
+      maps = stream.above(maps, filters, layer_config, budget)
+  return nsn
