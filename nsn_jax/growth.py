@@ -296,9 +296,9 @@ def exchange_step(
 
   Growth puts filters where single patches are far from all others; where many patches are a little
   far, a filter is worth more. New filters are tried at spread seeds, the best of them replace the
-  cheapest to remove wherever the estimated gain is above the estimated loss, EM follows, and the
-  better of the two banks is kept: the mean best similarity never falls, the number never changes.
-  This is not in the paper.
+  cheapest to remove wherever the estimated gain is above the estimated loss, EM follows, and what
+  comes out is kept if it is better than what was: the mean best similarity never falls, the number
+  never changes. This is not in the paper.
 
   Args:
     key: PRNG key of the phase.
@@ -325,12 +325,17 @@ def exchange_step(
     bank.variance.at[slot].set(new.filters.variance[best_new], mode="drop"),
   )
 
-  def iterate(bank: Filters) -> Filters:
-    step = lambda _, bank: em.m_step(em.e_step(patches, bank), bank, floor)  # noqa: E731
-    return jax.lax.fori_loop(0, em_steps, step, bank)
+  def step_em(_, bank: Filters) -> Filters:
+    return em.m_step(em.e_step(patches, bank), bank, floor)
 
-  swapped, bank = iterate(swapped), iterate(bank)
-  swapped_info, info = _info(patches, swapped, threshold), _info(patches, bank, threshold)
-  better = swapped_info.mean_similarity > info.mean_similarity
-  pick = lambda a, b: jax.tree.map(lambda x, y: jnp.where(better, x, y), a, b)  # noqa: E731
-  return pick(swapped, bank), pick(swapped_info, info)
+  swapped = jax.lax.fori_loop(0, em_steps, step_em, swapped)
+  info = _info(patches, swapped, threshold)
+  present = StepInfo(
+    info.num_filters,
+    jnp.mean(found.similarity < threshold),
+    jnp.mean(found.similarity),
+  )
+  better = info.mean_similarity > present.mean_similarity
+  return jax.tree.map(
+    lambda a, b: jnp.where(better, a, b), (swapped, info), (bank, present)
+  )

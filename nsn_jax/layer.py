@@ -138,7 +138,7 @@ def grow(
       exchange_key, np.int32(step), patches, bank, tau, floor,
       num_seeds=num_seeds, em_steps=config.em_steps,
     )  # fmt: skip
-    log.patches += size * (2 * config.em_steps + 3)
+    log.patches += size * (config.em_steps + 2)
     log.step("exchange", step, config.exchange_steps, _read(info), size)
   return bank
 

@@ -1,0 +1,143 @@
+"""Classifiers as safetensors files: arrays and JSON, no code runs on load."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import uuid
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import traverse_util
+
+from nsn_jax import checks
+from nsn_jax.metrics.classifier import Architecture, Classifier, Network
+
+#: Entry of the file's metadata that holds the static fields as JSON.
+_ENTRY = "nsn_jax.classifier"
+
+
+def save_classifier(path: str | os.PathLike, classifier: Classifier) -> None:
+  """Writes a classifier to a safetensors file.
+
+  The file is written beside `path` and renamed, so no reader sees half of one.
+
+  Args:
+    path: of the file; its folder is made if need be, an older file is replaced.
+    classifier: from `train_classifier` or `load_classifier`.
+
+  Raises:
+    OSError: if the file cannot be written.
+  """
+  target = pathlib.Path(path)
+  arrays = traverse_util.flatten_dict(jax.device_get(classifier.params), sep="/")
+  static = {
+    "num_classes": classifier.num_classes,
+    "image_shape": classifier.image_shape,
+    "architecture": dataclasses.asdict(classifier.architecture),
+  }
+  content = safetensors.numpy.save(
+    {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+    {_ENTRY: json.dumps(static)},
+  )
+  target.parent.mkdir(parents=True, exist_ok=True)
+  temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
+  try:
+    temporary.write_bytes(content)
+    temporary.replace(target)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def load_classifier(path: str | os.PathLike) -> Classifier:
+  """Reads what `save_classifier` wrote.
+
+  Args:
+    path: of the file; it need not be trusted.
+
+  Returns:
+    The classifier, with the same logits to the last bit on the same device.
+
+  Raises:
+    OSError: if the file cannot be read (FileNotFoundError where there is none).
+    ValueError: if it is truncated, no classifier's, or its arrays are not those of its
+      architecture, or not finite.
+  """
+  source = pathlib.Path(path)
+  try:
+    with safetensors.safe_open(source, framework="numpy") as file:
+      metadata = file.metadata() or {}
+      arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+  except safetensors.SafetensorError as error:
+    raise ValueError(
+      f"path: expected a whole safetensors file, got {source}, which is damaged ({error})"
+    ) from error
+  if _ENTRY not in metadata:
+    raise ValueError(
+      f"path: expected a file written by save_classifier, got {source} without {_ENTRY!r} in its "
+      "metadata"
+    )
+  num_classes, image_shape, architecture = _static(source, metadata[_ENTRY])
+  _check_arrays(source, arrays, num_classes, image_shape, architecture)
+  params = traverse_util.unflatten_dict(
+    {name: jnp.asarray(array) for name, array in arrays.items()}, sep="/"
+  )
+  return Classifier(params, num_classes, image_shape, architecture)
+
+
+def _static(
+  source: pathlib.Path, text: str
+) -> tuple[int, tuple[int, int, int], Architecture]:
+  """The static fields of a classifier from their JSON, or ValueError."""
+  try:
+    fields = json.loads(text)
+    layout: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                              for name, value in fields["architecture"].items()}
+    checks.integer("num_classes", fields["num_classes"], 2)
+    height, width, channels = fields["image_shape"]
+    for side in (height, width, channels):
+      checks.integer("image_shape", side, 1)
+    return fields["num_classes"], (height, width, channels), Architecture(**layout)
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f"path: expected the fields of a classifier in the metadata of {source}, got {text[:200]!r} "
+      f"({error})"
+    ) from error
+
+
+def _check_arrays(
+  source: pathlib.Path,
+  arrays: dict[str, np.ndarray[Any, Any]],
+  num_classes: int,
+  image_shape: tuple[int, int, int],
+  architecture: Architecture,
+) -> None:
+  """Raises ValueError unless the arrays are those that the network's `init` would make."""
+  network = Network(architecture, num_classes)
+  # Only shapes are computed, so a file that claims an enormous network costs nothing.
+  shapes = jax.eval_shape(
+    lambda key, images: network.init(key, images, is_training=False),
+    jax.random.key(0),
+    jax.ShapeDtypeStruct((1, *image_shape), jnp.uint8),
+  )
+  expected = {
+    name: (leaf.shape, "float32")
+    for name, leaf in traverse_util.flatten_dict(shapes, sep="/").items()
+  }
+  given = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
+  if given != expected:
+    wrong = sorted(name for name in expected.keys() | given.keys()
+                   if expected.get(name) != given.get(name))
+    first = wrong[0]
+    raise ValueError(
+      f"path: expected the arrays of the architecture in {source}, got {len(wrong)} others: "
+      f"{first} should be {expected.get(first)}, is {given.get(first)}"
+    )
+  for name, array in arrays.items():
+    if not math.isfinite(float(array.sum(dtype=np.float64))):
+      raise ValueError(f"path: expected finite arrays in {source}, got NaN or infinity in {name}")

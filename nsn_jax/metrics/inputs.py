@@ -1,0 +1,43 @@
+"""Checks of labelled images, with errors that name the argument, what was expected and given."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+#: Images or labels, on the device or on the host.
+Array = jax.Array | npt.NDArray[Any]
+
+
+def images(name: str, value: Any, image_shape: tuple[int, int, int] | None = None) -> None:
+  """Raises ValueError unless `value` is uint8 [N, H, W, C], with [H, W, C] as given if it is.
+
+  N may be 0. Floats are refused because their range cannot be told from a few dark images.
+  """
+  shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+  if shape is None or dtype is None:
+    raise ValueError(f"{name}: expected an array [N, H, W, C], got {type(value).__name__}")
+  if len(shape) != 4 or 0 in shape[1:]:
+    raise ValueError(f"{name}: expected images of shape [N, H, W, C], got {tuple(shape)}")
+  if dtype != np.uint8:
+    raise ValueError(f"{name}: expected uint8 in 0-255, got {dtype}")
+  if image_shape is not None and tuple(shape[1:]) != image_shape:
+    expected = ", ".join(map(str, image_shape))
+    raise ValueError(f"{name}: expected shape [N, {expected}], got {tuple(shape)}")
+
+
+def labels(name: str, value: Any, num_images: int, num_classes: int | None = None) -> None:
+  """Raises ValueError unless `value` is integer [num_images] in [0, num_classes)."""
+  given = np.asarray(value)
+  if given.shape != (num_images,):
+    raise ValueError(f"{name}: expected one for each image, shape ({num_images},), "
+                     f"got {given.shape}")
+  if not np.issubdtype(given.dtype, np.integer):
+    raise ValueError(f"{name}: expected integers, got {given.dtype}")
+  if not given.size:
+    return
+  low, high = int(given.min()), int(given.max())
+  if low < 0 or (num_classes is not None and high >= num_classes):
+    end = "" if num_classes is None else f" and below {num_classes}"
+    raise ValueError(f"{name}: expected labels from 0{end}, got {low} to {high}")
