@@ -110,7 +110,7 @@ def _best(centred: jax.Array, projection: Projection) -> tuple[Assignment, jax.A
 
 
 def _residual(centred: jax.Array, projection: Projection, index: jax.Array) -> jax.Array:
-  """x - mu of the assigned filter, exactly: [n, D]."""
+  """Exact differences x - mu to the assigned filter: [n, D]."""
   return centred - projection.mean.at[index].get(mode="promise_in_bounds")
 
 

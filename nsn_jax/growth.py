@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsn_jax import em, numerics
-from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 
 #: Candidates that a step's seeds are picked from, as multiples of the number of seeds.
@@ -263,11 +262,11 @@ def growth_step(
 
 
 def _removal_loss(patches: jax.Array, bank: Filters, found: em.Assignment) -> jax.Array:
-  """How much the sum of best similarities falls if a filter goes and its patches keep their rank.
+  """How much the sum of best similarities falls if a filter goes: float32 [K], +inf where unborn.
 
-  Its patches go to their nearest other filter... estimated for each filter as a whole, by the best
-  other filter for its mean and variance: E s_i(x) over x ~ (mu_j, v_j) is
-  -(||mu_j - mu_i||^2 + v_j) / (2 v_i) - log(v_i) / 2, exactly, by Eq 1.
+  Its patches are taken to go, all together, to the one filter that suits them best. For patches of
+  mean mu_j and variance v_j the mean of s_i is -(||mu_j - mu_i||^2 + v_j) / (2 v_i) - log(v_i) / 2
+  by Eq 1, exactly; that each could choose for itself makes this an upper bound.
   """
   k = bank.num_filters
   born = jnp.isfinite(bank.variance)

@@ -11,6 +11,7 @@ import numpy as np
 from nsn_jax import em, growth, stream
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
+from nsn_jax.patches import num_positions
 
 
 class Record(NamedTuple):
@@ -66,7 +67,15 @@ def _ignore(_: Progress) -> None:
 
 
 class Log:
-  """Keeps the history and tells the callback. Host-side bookkeeping only."""
+  """Keeps the history and tells the callback. Host-side bookkeeping only.
+
+  Attributes:
+    layer: index of the layer.
+    report: the callback.
+    history: one record a finished step.
+    patches: patches passed through, each pass counted.
+    start: when the layer began, in seconds of `time.perf_counter`.
+  """
 
   def __init__(self, layer: int, report: Report | None):
     self.layer, self.report = layer, report or _ignore
@@ -76,11 +85,13 @@ class Log:
   def step(
     self, phase: str, step: int, num_steps: int, info: tuple[int, float, float], size: int
   ) -> None:
+    """Keeps a finished step: `info` is its number of filters, share below and similarity."""
     seconds = time.perf_counter() - self.start
     self.history.append(Record(phase, step, *info, size, seconds))
     self.partial(phase, step, num_steps, 1.0)
 
   def partial(self, phase: str, step: int, num_steps: int, fraction: float) -> None:
+    """Tells the callback how far the step under way is."""
     last = self.history[-1] if self.history else None
     self.report(Progress(self.layer, last, phase, step, num_steps, self.patches, fraction))
 
@@ -152,18 +163,20 @@ def refine(
   """
   log = log or Log(0, None)
   kernel, stride = config.kernel, config.stride
+  height, width, _ = maps.map_shape
+  positions = num_positions(height, kernel, stride) * num_positions(width, kernel, stride)
   last = -np.inf
   for step in range(config.max_passes):
-    total, before = None, log.patches
-    for total, done in stream.statistics(maps, filters, config.threshold, kernel, stride):
+    before, total = log.patches, em.zero_statistics(filters)
+    for running, done in stream.statistics(maps, filters, config.threshold, kernel, stride):
+      total = running
+      log.patches = before + done * positions
       log.partial("em", step, config.max_passes, done / maps.num_images)
-    assert total is not None
     filters = em.m_step(total, filters, np.float32(config.variance_floor))
     num_patches, num_below, similarity_sum = jax.device_get(
       (total.num_patches, total.num_below, total.similarity_sum)
     )
     mean = float(similarity_sum / num_patches)
-    log.patches = before + int(num_patches)
     info = (filters.num_filters, float(num_below / num_patches), mean)
     log.step("em", step, config.max_passes, info, int(num_patches))
     if mean - last < config.tolerance:

@@ -62,7 +62,7 @@ def draw_weights(
   Returns:
     w, float32 [N, h, w, K]; each position's weights are multiples of 1/T and add up to 1.
   """
-  n, h, w, k = feature_map.shape
+  _, h, w, k = feature_map.shape
   # Sums of exponentials rise with the filters, so T uniform numbers a position pick as well as K
   # Gumbel numbers would, and are K times cheaper to draw.
   logit = gamma * feature_map

@@ -12,7 +12,7 @@ from nsn_jax import em
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import first_map, layer_map, map_sizes
-from nsn_jax.patches import extract_patches
+from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.whitening import Whitening
 
 #: Bytes of patches a batch holds: large enough to hide the dispatch, small beside the data.
@@ -101,14 +101,15 @@ def _accumulate(
   valid = jnp.broadcast_to(
     (jnp.arange(base.shape[0]) < num_valid)[:, None, None], patches.shape[:3]
   )
-  return em.add_statistics(total, em.e_step(patches, target, threshold, valid=valid, hold_below=True))
+  found = em.e_step(patches, target, threshold, valid=valid, hold_below=True)
+  return em.add_statistics(total, found)
 
 
 def _batch_images(stream: MapStream, window: tuple[int, int]) -> int:
   """Images a batch, so that its patches fill the budget."""
   h, w, c = stream.map_shape
   kernel, stride = window
-  values = ((h - kernel) // stride + 1) * ((w - kernel) // stride + 1) * kernel * kernel * c
+  values = num_positions(h, kernel, stride) * num_positions(w, kernel, stride) * kernel * kernel * c
   cpu = jax.default_backend() == "cpu"
   budget = _BATCH_BYTES_CPU if cpu else _BATCH_BYTES_ACCELERATOR
   return int(min(max(budget // (4 * values), 1), stream.num_images))
@@ -143,7 +144,7 @@ def sample_patches(
     float32 [n, kernel, kernel, C].
   """
   h, w, _ = stream.map_shape
-  per_image = ((h - kernel) // stride + 1) * ((w - kernel) // stride + 1)
+  per_image = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
   num_patches = min(num_patches, stream.num_images * per_image)
   # Image and position draws are the host's: the images lie there.
   rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
@@ -169,9 +170,10 @@ def sample_patches(
 def statistics(
   stream: MapStream, filters: Filters, threshold: float, kernel: int, stride: int
 ) -> Iterator[tuple[em.Statistics, int]]:
-  """One E-step over all maps, each patch held by its argmax filter. Yields the running total and the images done, batch by batch.
+  """One E-step over all maps, each patch held by its argmax filter.
 
-  Peak memory beside the base is one batch of patches. The last total is the pass's statistics.
+  Yields the running total and the number of images done, batch by batch; the last total is the
+  pass's. Peak memory beside the base is one batch of patches.
   """
   window = (kernel, stride)
   size = _batch_images(stream, window)

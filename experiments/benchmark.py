@@ -1,0 +1,183 @@
+"""Speed, as ratios measured in one run on one machine.
+
+    python -m experiments.benchmark                       # EM passes
+    python -m experiments.benchmark --end_to_end --data_dir=...   # and fit and sample on MNIST
+
+Each time is the least of several; the bare product N x D x K in numpy is the unit. faiss-cpu and
+scikit-learn are peers where they are installed: one iteration of their k-means does about what an
+EM pass does, without variances.
+"""
+
+import json
+import math
+import pathlib
+import platform
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+import nsn_jax
+from nsn_jax import data, em
+from nsn_jax.network import map_sizes
+
+_END_TO_END = flags.DEFINE_bool("end_to_end", False, "Time fit on MNIST and 50,000 samples too.")
+_PRESET = flags.DEFINE_string("preset", "mnist", "Preset of the end-to-end rows.")
+_DATASET = flags.DEFINE_string("dataset", "mnist", "Data set of the end-to-end rows.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets.")
+_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 50_000, "Samples of the end-to-end row.")
+_REPEATS = flags.DEFINE_integer("repeats", 7, "Times that each row is measured.", lower_bound=1)
+_JSON = flags.DEFINE_string("json", None, "Where to write the numbers, too.")
+
+#: Patches N, values D, filters K.
+SIZES = ((400_000, 16, 96), (60_000, 864, 130), (30_000, 2556, 242), (10_000, 4680, 131))
+
+
+def least_seconds(work: Callable[[], object], repeats: int) -> float:
+  """The least time of `work` after one call that compiles it."""
+  jax.block_until_ready(work())
+  times = []
+  for _ in range(repeats):
+    start = time.perf_counter()
+    jax.block_until_ready(work())
+    times.append(time.perf_counter() - start)
+  return min(times)
+
+
+def _faiss(x: np.ndarray, mean: np.ndarray) -> Callable[[], object] | None:
+  try:
+    import faiss  # an optional install
+  except ImportError:
+    return None
+
+  def work() -> object:
+    k, d = mean.shape
+    kmeans = faiss.Kmeans(
+      d, k, niter=1, max_points_per_centroid=len(x), min_points_per_centroid=1
+    )
+    return kmeans.train(x, init_centroids=mean)
+
+  return work
+
+
+def _sklearn(x: np.ndarray, mean: np.ndarray) -> Callable[[], object]:
+  from sklearn.cluster import KMeans  # slow to import
+
+  return lambda: KMeans(len(mean), init=mean, n_init=1, max_iter=1, tol=0).fit(x)
+
+
+def em_rows(repeats: int) -> list[dict]:
+  """The table of EM passes: an E-step and an M-step at four sizes."""
+  rows = []
+  rng = np.random.default_rng(0)
+  for n, d, k in SIZES:
+    # Patches about K means, as trained filters see them: no distance is lost in a product here;
+    # below is the row where all are.
+    mean = rng.standard_normal((k, d), dtype=np.float32)
+    x = mean[rng.integers(0, k, n)] + rng.standard_normal((n, d), dtype=np.float32)
+    tight = mean[rng.integers(0, k, n)] + 1e-3 * rng.standard_normal((n, d), dtype=np.float32)
+    variance = np.full(k, float(d), np.float32)
+    filters = jax.device_put(nsn_jax.Filters(mean.reshape(k, 1, 1, d), variance))
+    bare = least_seconds(lambda x=x, mean=mean: x @ mean.T, repeats)
+
+    def em_pass(values: np.ndarray, filters: nsn_jax.Filters = filters, d: int = d) -> float:
+      patches = jnp.asarray(values.reshape(-1, 1, 1, d))
+      return least_seconds(lambda: em.m_step(em.e_step(patches, filters), filters), repeats)
+
+    row = {"n": n, "d": d, "k": k, "bare_ms": bare * 1e3}
+    row["nsn_jax"], row["nsn_jax_exact"] = em_pass(x) / bare, em_pass(tight) / bare
+    for name, work in (("faiss", _faiss(x, mean)), ("sklearn", _sklearn(x, mean))):
+      row[name] = least_seconds(work, min(repeats, 3)) / bare if work else None
+    rows.append(row)
+  return rows
+
+
+def sample_products(nsn: nsn_jax.NSN, size: tuple[int, int]) -> float:
+  """Multiply-adds a sample of w @ mu at every layer, and of the un-whitening."""
+  total = 0.0
+  for (h, w), filters in zip(map_sizes(size, nsn.config.layers), nsn.filters, strict=True):
+    total += h * w * filters.num_filters * filters.num_values
+  if nsn.whitening is not None:
+    total += math.prod(nsn.whitening.transform.shape)
+  return total
+
+
+def end_to_end(repeats: int) -> dict:
+  """Times `fit` and `sample` against the bare products that they are made of."""
+  images = data.load(_DATASET.value, data_dir=_DATA_DIR.value).images
+  config = nsn_jax.configs.get(_PRESET.value)
+  last: dict[int, nsn_jax.Progress] = {}
+
+  def report(progress: nsn_jax.Progress) -> None:
+    last[progress.layer] = progress
+
+  start = time.perf_counter()
+  nsn = nsn_jax.fit(jax.random.key(0), images, config, report=report)
+  fit_seconds = time.perf_counter() - start
+  size = images.shape[1:3]
+  per_pass, passes, rate = 0.0, 0.0, _bare_rate(repeats)
+  for (h, w), filters, progress in zip(
+    map_sizes(size, config.layers), nsn.filters, last.values(), strict=True
+  ):
+    one = float(h * w * len(images)) * filters.num_values * filters.num_filters
+    per_pass += one
+    passes += float(progress.patches) * filters.num_values * filters.num_filters
+  key, count = jax.random.key(1), _NUM_SAMPLES.value
+  sample_seconds = least_seconds(lambda: nsn_jax.sample(key, nsn, count), 1)
+  own = sample_products(nsn, size) * count / rate
+  return {
+    "preset": _PRESET.value,
+    "num_filters": nsn.num_filters,
+    "fit_seconds": fit_seconds,
+    "fit_in_bare_passes": fit_seconds * rate / per_pass,
+    "passes_made": passes / per_pass,
+    "sample_seconds": sample_seconds,
+    "sample_products_seconds": own,
+    "sample_ratio": sample_seconds / own,
+  }
+
+
+def _bare_rate(repeats: int) -> float:
+  """Multiply-adds a second of the bare product in numpy at the second size."""
+  n, d, k = SIZES[1]
+  x, mean = np.ones((n, d), np.float32), np.ones((k, d), np.float32)
+  return n * d * k / least_seconds(lambda: x @ mean.T, repeats)
+
+
+def main(argv: list[str]) -> None:
+  """Prints the tables."""
+  del argv
+  device = jax.devices()[0]
+  print(f"{device.device_kind} ({device.platform}), {platform.machine()}, jax {jax.__version__}")
+  rows = em_rows(_REPEATS.value)
+  print("An EM pass, as a multiple of the bare product in numpy")
+  print("      N      D    K  bare ms  nsn_jax  all exact  faiss  scikit-learn")
+  for row in rows:
+    peers = ["   -" if row[name] is None else f"{row[name]:.1f}" for name in ("faiss", "sklearn")]
+    print(
+      f"{row['n']:7d}  {row['d']:5d}  {row['k']:3d}  {row['bare_ms']:7.1f}  {row['nsn_jax']:7.2f}  "
+      f"{row['nsn_jax_exact']:9.2f}  {peers[0]:>5}  {peers[1]:>12}"
+    )
+  result = {"device": device.device_kind, "em": rows}
+  if _END_TO_END.value:
+    found = end_to_end(_REPEATS.value)
+    result["end_to_end"] = found
+    print(
+      f"fit {found['preset']} {found['num_filters']}: {found['fit_seconds']:.0f} s, the time of "
+      f"{found['fit_in_bare_passes']:.0f} bare products over the full data "
+      f"({found['passes_made']:.0f} passes made)"
+    )
+    print(
+      f"{_NUM_SAMPLES.value} samples: {found['sample_seconds']:.1f} s, "
+      f"{found['sample_ratio']:.2f} times the sampler's own products "
+      f"({found['sample_products_seconds']:.1f} s in numpy)"
+    )
+  if _JSON.value:
+    pathlib.Path(_JSON.value).write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+  app.run(main)
