@@ -8,6 +8,7 @@ scikit-learn are peers where they are installed: one iteration of their k-means 
 EM pass does, without variances.
 """
 
+import functools
 import json
 import math
 import pathlib
@@ -80,14 +81,14 @@ def em_rows(repeats: int) -> list[dict]:
     x = mean[rng.integers(0, k, n)] + rng.standard_normal((n, d), dtype=np.float32)
     tight = mean[rng.integers(0, k, n)] + 1e-3 * rng.standard_normal((n, d), dtype=np.float32)
     variance = np.full(k, float(d), np.float32)
-    filters = jax.device_put(nsn_jax.Filters(mean.reshape(k, 1, 1, d), variance))
-    bare = least_seconds(lambda x=x, mean=mean: x @ mean.T, repeats)
+    filters = nsn_jax.Filters(jnp.asarray(mean.reshape(k, 1, 1, d)), jnp.asarray(variance))
+    bare = least_seconds(functools.partial(np.matmul, x, mean.T), repeats)
 
     def em_pass(values: np.ndarray, filters: nsn_jax.Filters = filters, d: int = d) -> float:
       patches = jnp.asarray(values.reshape(-1, 1, 1, d))
       return least_seconds(lambda: em.m_step(em.e_step(patches, filters), filters), repeats)
 
-    row = {"n": n, "d": d, "k": k, "bare_ms": bare * 1e3}
+    row: dict[str, float | None] = {"n": n, "d": d, "k": k, "bare_ms": bare * 1e3}
     row["nsn_jax"], row["nsn_jax_exact"] = em_pass(x) / bare, em_pass(tight) / bare
     for name, work in (("faiss", _faiss(x, mean)), ("sklearn", _sklearn(x, mean))):
       row[name] = least_seconds(work, min(repeats, 3)) / bare if work else None

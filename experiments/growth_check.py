@@ -12,6 +12,7 @@ import pathlib
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 from sklearn.cluster import KMeans
@@ -41,7 +42,7 @@ def kmeans_filters(patches: np.ndarray, num_filters: int, seed: int) -> nsn_jax.
   fitted = KMeans(num_filters, n_init=1, random_state=seed).fit(flat)
   mean = fitted.cluster_centers_.reshape(num_filters, *patches.shape[1:]).astype(np.float32)
   # With one variance for all, the E-step is k-means' own assignment.
-  start = nsn_jax.Filters(mean, np.ones(num_filters, np.float32))
+  start = nsn_jax.Filters(jnp.asarray(mean), jnp.ones(num_filters))
   return em.m_step(em.e_step(patches, start), start)
 
 

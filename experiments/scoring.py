@@ -6,6 +6,7 @@ classifier that knows them.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,9 +14,14 @@ import numpy as np
 import nsn_jax
 from nsn_jax import data, metrics
 
-#: Epochs of the judge, enough for 99.2% on MNIST.
-_EPOCHS = {"digits": 30}
-_DEFAULT_EPOCHS = 8
+#: How each data set's judge is trained: at least 99.2% on MNIST, 92% on Fashion-MNIST, 97% on the
+#: digits, on their test images.
+_RECIPES: dict[str, dict[str, Any]] = {
+  "digits": {"num_epochs": 30, "batch_size": 32, "max_shift": 1},
+  "mnist": {"num_epochs": 5},
+  "fashion_mnist": {"num_epochs": 10, "max_shift": 1, "flip": True},
+}
+_DEFAULT_RECIPE: dict[str, Any] = {"num_epochs": 10}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +87,7 @@ def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
     dataset.replace("/", "-").replace(":", "-").strip("-"),
     (train.images, train.labels),
     (test.images, test.labels),
-    num_epochs=_EPOCHS.get(dataset, _DEFAULT_EPOCHS),
+    **_RECIPES.get(dataset, _DEFAULT_RECIPE),
   )
   return Judge(found.classifier, found.test_accuracy, train, test)
 

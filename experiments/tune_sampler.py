@@ -11,6 +11,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 from absl import app, flags
@@ -23,7 +24,7 @@ from nsn_jax import SamplerConfig
 _DATASET = flags.DEFINE_string("dataset", "mnist", "A data set with labels.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets.")
 _MODEL = flags.DEFINE_string("model", None, "The model to tune.", required=True)
-_SEARCH_SAMPLES = flags.DEFINE_integer("search_samples", 3000, "Samples a setting.", lower_bound=100)
+_SEARCH_SAMPLES = flags.DEFINE_integer("search_samples", 3000, "Samples a setting.", 100)
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 10_000, "Samples of the last score.")
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Rounds over all knobs.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the noise, the same for every setting.")
@@ -53,7 +54,7 @@ def candidates(num_layers: int) -> Iterator[Settings]:
 
     return settings
 
-  def vary(name: str, values: tuple[float, ...]) -> Settings:
+  def vary(name: str, values: tuple[Any, ...]) -> Settings:
     return lambda best: [
       dataclasses.replace(best, **{name: value})
       for value in values

@@ -65,7 +65,7 @@ def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None
   _range(name, value)
 
 
-def window(size: tuple[int, int], kernel: int, stride: int, layer: int | None = None) -> None:
+def window(size: Sequence[int], kernel: int, stride: int, layer: int | None = None) -> None:
   """Raises ValueError unless the windows cover a map of this size, every row and column."""
   where = "" if layer is None else f" of layer {layer}"
   if kernel > min(size):

@@ -36,7 +36,7 @@ class Statistics(NamedTuple):
       them, unless the E-step was told to.
   """
 
-  count: jax.Array
+  count: jax.Array  # type: ignore[assignment]  # hides tuple.count, which nobody needs
   residual_sum: jax.Array
   center_sum: jax.Array
   square_sum: jax.Array
@@ -54,7 +54,7 @@ class Assignment(NamedTuple):
     distance: ||x - mu||^2 to it, float32 [n].
   """
 
-  index: jax.Array
+  index: jax.Array  # type: ignore[assignment]  # hides tuple.index, which nobody needs
   similarity: jax.Array
   distance: jax.Array
 
@@ -123,10 +123,10 @@ def _is_lost(assignment: Assignment, square: jax.Array, projection: Projection) 
 def _sum_by_filter(values: jax.Array, index: jax.Array, num_filters: int) -> jax.Array:
   """Sums [n, ...] by filter to [K, ...]; an index of K is left out."""
 
-  def scatter(values, index):
+  def scatter(values: jax.Array, index: jax.Array) -> jax.Array:
     return jax.ops.segment_sum(values, index, num_filters)
 
-  def product(values, index):
+  def product(values: jax.Array, index: jax.Array) -> jax.Array:
     # Atomic adds come in any order; a product gives the same bits every time.
     member = index == jnp.arange(num_filters, dtype=index.dtype)[:, None]
     return jnp.tensordot(member.astype(values.dtype), values, 1, precision=numerics.PRECISION)
@@ -165,12 +165,12 @@ def _chunk_statistics(
   k = projection.bias.shape[0]
   assignment, centred, lost = _chunk_assignment(patches, projection)
 
-  def members(assignment):
+  def members(assignment: Assignment) -> tuple[jax.Array, jax.Array]:
     below = (assignment.similarity < threshold) & valid
     held = valid if hold_below else valid & ~below
     return jnp.where(held, assignment.index, k), below
 
-  def from_differences():
+  def from_differences() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
     exact, residual = _exact(assignment, centred, projection)
     index, below = members(exact)
     count = _sum_by_filter(jnp.ones_like(index), index, k)
@@ -178,7 +178,7 @@ def _chunk_statistics(
       exact.distance, index, k
     )
 
-  def from_product():
+  def from_product() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
     index, below = members(assignment)
     count = _sum_by_filter(jnp.ones_like(index), index, k)
     residual = _sum_by_filter(centred, index, k) - count[:, None] * projection.mean
@@ -304,7 +304,7 @@ def _m_step_one(
   residual_sum: jax.Array,
   center: jax.Array,
   square_sum: jax.Array,
-  variance_floor: float,
+  variance_floor: float | jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   """Eq 2-3 for one filter: its mean [kh, kw, C] and variance []."""
   n = jnp.maximum(count, 1).astype(jnp.float32)

@@ -39,12 +39,12 @@ class Proposal(NamedTuple):
 
   Attributes:
     filters: their mean and variance over the patches that they would take.
-    count: number of those patches, int32 [S].
+    num_taken: number of those patches, int32 [S].
     gain: how much taking them raises the sum of best similarities, float32 [S].
   """
 
   filters: Filters
-  count: jax.Array
+  num_taken: jax.Array
   gain: jax.Array
 
 
@@ -64,7 +64,7 @@ def resize_bank(bank: Filters, capacity: int) -> Filters:
   new_mean = np.zeros((capacity, *mean.shape[1:]), np.float32)
   new_variance = np.full((capacity,), np.inf, np.float32)
   new_mean[:keep], new_variance[:keep] = mean[:keep], variance[:keep]
-  return Filters(new_mean, new_variance)
+  return Filters(jnp.asarray(new_mean), jnp.asarray(new_variance))
 
 
 def _compact(bank: Filters) -> Filters:
@@ -130,7 +130,9 @@ def _pick_seeds(
   between = _squared_distances(candidates, candidates)
   first = jax.random.categorical(first_key, jnp.where(valid, 0.0, -jnp.inf))
 
-  def step(carry, step_key):
+  def step(
+    carry: tuple[jax.Array, jax.Array], step_key: jax.Array
+  ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     nearest, chosen = carry
     nearest = jnp.minimum(nearest, between[chosen])
     distance = jnp.where(valid, nearest, 0.0)
@@ -150,7 +152,7 @@ def _propose(
   weight: jax.Array,
   eligible: jax.Array,
   num_seeds: int,
-  floor: float,
+  floor: jax.Array,
 ) -> Proposal:
   """Tries new filters at spread seeds.
 
@@ -199,11 +201,11 @@ def _insert(bank: Filters, new: Filters, accept: jax.Array) -> Filters:
 
 
 def _em_steps(
-  patches: jax.Array, bank: Filters, steps: int, min_patches: int, floor: float
+  patches: jax.Array, bank: Filters, steps: int, min_patches: int, floor: jax.Array
 ) -> Filters:
   """EM iterations that drop filters of too few patches; compacted."""
 
-  def step(_, bank: Filters) -> Filters:
+  def step(_: jax.Array, bank: Filters) -> Filters:
     statistics = em.e_step(patches, bank)
     bank = em.m_step(statistics, bank, floor)
     keep_one = jnp.arange(bank.num_filters) == jnp.argmax(statistics.count)
@@ -256,7 +258,7 @@ def growth_step(
   weight = jnp.where(below, 1.0, 0.0)
   key = jax.random.fold_in(key, step)
   new = _propose(key, patches, found, weight, below, num_seeds, floor)
-  bank = _insert(bank, new.filters, new.count >= min_patches)
+  bank = _insert(bank, new.filters, new.num_taken >= min_patches)
   bank = _em_steps(patches, bank, em_steps, min_patches, floor)
   return bank, _info(patches, bank, threshold)
 
@@ -324,7 +326,7 @@ def exchange_step(
     bank.variance.at[slot].set(new.filters.variance[best_new], mode="drop"),
   )
 
-  def step_em(_, bank: Filters) -> Filters:
+  def step_em(_: jax.Array, bank: Filters) -> Filters:
     return em.m_step(em.e_step(patches, bank), bank, floor)
 
   swapped = jax.lax.fori_loop(0, em_steps, step_em, swapped)

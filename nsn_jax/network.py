@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ class NSN:
     return tuple(f.num_filters for f in self.filters)
 
 
-def map_sizes(size: tuple[int, int], layers: tuple[LayerConfig, ...]) -> list[tuple[int, int]]:
+def map_sizes(size: Sequence[int], layers: tuple[LayerConfig, ...]) -> list[tuple[int, int]]:
   """Sizes (h, w) of each layer's feature map for images of `size`.
 
   Raises:

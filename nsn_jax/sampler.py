@@ -35,9 +35,9 @@ _BATCH_VALUES_ACCELERATOR = 1 << 28
 class _Knobs(NamedTuple):
   """The sampler's numbers for one layer, traced: a sweep over them compiles once."""
 
-  gamma: jax.Array
-  alpha: jax.Array
-  beta: jax.Array
+  gamma: jax.typing.ArrayLike
+  alpha: jax.typing.ArrayLike
+  beta: jax.typing.ArrayLike
 
 
 class _Static(NamedTuple):
@@ -49,7 +49,7 @@ class _Static(NamedTuple):
 
 
 def draw_weights(
-  keys: jax.Array, feature_map: jax.Array, gamma: jax.Array | float, num_draws: int
+  keys: jax.Array, feature_map: jax.Array, gamma: jax.typing.ArrayLike, num_draws: int
 ) -> jax.Array:
   """Eq 4: the weights of the filters at each position, w = Multinomial(T, softmax(gamma h)) / T.
 
@@ -102,7 +102,7 @@ def decode_layer(
   stride = static.layer.stride
   flat = filters.mean.reshape(k, -1)
   patches = jnp.dot(weights.reshape(-1, k), flat, precision=numerics.PRECISION)
-  below = knobs.beta * stitch_patches(patches.reshape(n, h, w, *window), stride)
+  below = jnp.asarray(knobs.beta) * stitch_patches(patches.reshape(n, h, w, *window), stride)
   if not static.noisy:
     return below
   per_value = jnp.dot(
@@ -113,8 +113,8 @@ def decode_layer(
   spread = jnp.broadcast_to(
     per_value.reshape(n, h, w, 1, 1, 1), (n, h, w, window[0], window[1], 1)
   )
-  count = jnp.maximum(overlap_count(h, w, window[:2], stride), 1.0)
-  deviation = knobs.alpha * knobs.beta * jnp.sqrt(sum_patches(spread, stride)) / count
+  count = jnp.maximum(overlap_count(h, w, (window[0], window[1]), stride), 1.0)
+  deviation = jnp.asarray(knobs.alpha) * knobs.beta * jnp.sqrt(sum_patches(spread, stride)) / count
   eps = jax.vmap(lambda key: jax.random.normal(key, below.shape[1:]))(noise_keys)
   return below + deviation * eps
 
@@ -216,8 +216,8 @@ def _run(
 ) -> jax.Array:
   """Batches over `_decode_batch`: sample i depends on (key, i) alone, not on the batch."""
   knobs, static = _prepare(nsn, sampler, lowest, top)
-  size = (1, 1) if feature_map is None else feature_map.shape[1:3]
-  batch = min(_batch_size(nsn, size, lowest, top), num_samples)
+  height, width = (1, 1) if feature_map is None else feature_map.shape[1:3]
+  batch = min(_batch_size(nsn, (height, width), lowest, top), num_samples)
   found = []
   for start in range(0, num_samples, batch):
     # A last batch is drawn whole and cut, so that one shape is compiled.

@@ -7,6 +7,7 @@ import pathlib
 import tempfile
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -66,9 +67,13 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
   for name, value in arrays.items():
     if value.dtype != np.float32 or not np.isfinite(value).all():
       raise ValueError(f"array {name}: expected finite float32, got {value.dtype} or not finite")
+
+  def take(name: str) -> jax.Array:
+    return jnp.asarray(arrays.pop(name))
+
   whitening = None
   if config.whitening_epsilon is not None:
-    whitening = Whitening(*(arrays.pop(f"whitening.{name}") for name in Whitening._fields))
+    whitening = Whitening(*(take(f"whitening.{name}") for name in Whitening._fields))
     h, w, c = whitening.mean.shape
     for name in ("transform", "inverse"):
       if getattr(whitening, name).shape != (c, h * w, h * w):
@@ -79,18 +84,16 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
   for index, layer in enumerate(config.layers):
     if not arrays:
       break  # trained in part
-    filters = Filters(*(arrays.pop(f"filters.{index}.{name}") for name in Filters._fields))
+    filters = Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields))
     mean, variance = filters
     expected = (variance.size, layer.kernel, layer.kernel, channels or mean.shape[-1])
     if variance.ndim != 1 or mean.shape != expected or not (variance > 0).all():
       raise ValueError(f"array filters.{index}.mean: expected shape {expected} and positive "
                        f"variances, got {mean.shape}")
     channels = variance.size
-    stack.append(Filters(jnp.asarray(mean), jnp.asarray(variance)))
+    stack.append(filters)
   if arrays:
     raise ValueError(f"unknown arrays {sorted(arrays)}")
-  if whitening is not None:
-    whitening = Whitening(*map(jnp.asarray, whitening))
   return NSN(tuple(stack), whitening, config)
 
 
