@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nsn_jax import numerics
 from nsn_jax.filters import Filters, Projection, project
@@ -61,16 +62,18 @@ class Assignment(NamedTuple):
 
 def zero_statistics(filters: Filters) -> Statistics:
   """The statistics of no patch at all."""
-  k = filters.num_filters
-  return Statistics(
-    count=jnp.zeros([k], jnp.int32),
-    residual_sum=jnp.zeros_like(filters.mean),
-    center_sum=jnp.zeros_like(filters.mean),
-    square_sum=jnp.zeros([k], jnp.float32),
-    similarity_sum=jnp.zeros([], jnp.float32),
-    num_patches=jnp.zeros([], jnp.int32),
-    num_below=jnp.zeros([], jnp.int32),
+  k, shape = filters.num_filters, filters.mean.shape
+  # numpy's zeros: jax's would compile a program for each shape where nothing else is jitted.
+  zeros = Statistics(
+    count=np.zeros([k], np.int32),
+    residual_sum=np.zeros(shape, np.float32),
+    center_sum=np.zeros(shape, np.float32),
+    square_sum=np.zeros([k], np.float32),
+    similarity_sum=np.zeros([], np.float32),
+    num_patches=np.zeros([], np.int32),
+    num_below=np.zeros([], np.int32),
   )
+  return jax.device_put(zeros)
 
 
 def add_statistics(a: Statistics, b: Statistics) -> Statistics:

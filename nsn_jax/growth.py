@@ -64,7 +64,7 @@ def resize_bank(bank: Filters, capacity: int) -> Filters:
   new_mean = np.zeros((capacity, *mean.shape[1:]), np.float32)
   new_variance = np.full((capacity,), np.inf, np.float32)
   new_mean[:keep], new_variance[:keep] = mean[:keep], variance[:keep]
-  return Filters(jnp.asarray(new_mean), jnp.asarray(new_variance))
+  return jax.device_put(Filters(new_mean, new_variance))
 
 
 def _compact(bank: Filters) -> Filters:

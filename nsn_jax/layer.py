@@ -120,7 +120,7 @@ def grow(
     The K filters found, none unborn.
   """
   log = log or Log(0, None)
-  first_key, growth_key, exchange_key = jax.random.split(key, 3)
+  first_key, growth_key, exchange_key = (jax.random.fold_in(key, purpose) for purpose in range(3))
   tau, floor = np.float32(config.threshold), np.float32(config.variance_floor)
   num_seeds = config.seeds_per_step
   size = patches.shape[0]

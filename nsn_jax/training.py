@@ -21,7 +21,7 @@ def _train_layer(
   memory_budget: int,
 ) -> tuple[Filters, list[layer.Record]]:
   log = layer.Log(index, report)
-  sample_key, growth_key = jax.random.split(key)
+  sample_key, growth_key = (jax.random.fold_in(key, purpose) for purpose in range(2))
   values = config.kernel**2 * maps.map_shape[-1]
   # Growth holds its patches, and about as much again while they are gathered.
   most = max(min(config.growth_patches, memory_budget // (8 * values)), 2)

@@ -1,0 +1,156 @@
+"""What the launchers' command lines share: flags, their parsing, and errors of one line.
+
+Flags are defined by functions that a launcher calls when it is the main program, so that launchers
+can import each other.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+import nsn_jax
+from nsn_jax import data
+
+# So that `--help` lists these flags under the launcher that asks for them.
+flags.disclaim_key_flags()
+
+#: Exit codes: a command line that means nothing, any other error, and Ctrl-C as shells count it.
+USAGE_ERROR, ERROR, INTERRUPTED = 2, 1, 130
+
+_MAX_SEED = 2**31 - 1
+
+
+class Interrupted(KeyboardInterrupt):
+  """Ctrl-C, with a line on what is kept and how to go on."""
+
+
+class _Numbers(flags.ArgumentParser):
+  """A number, or several separated by commas, one a layer."""
+
+  def __init__(self, kind: type[int] | type[float]):
+    self.kind = kind
+    self.syntactic_help = "a number, or one a layer separated by commas, pixels first"
+
+  def parse(self, argument: object) -> int | float | tuple[int | float, ...]:
+    try:
+      numbers = tuple(self.kind(part) for part in str(argument).split(","))
+    except ValueError:
+      noun = "an integer" if self.kind is int else "a number"
+      raise ValueError(
+        f"expected {noun}, or one a layer separated by commas, got {argument!r}"
+      ) from None
+    return numbers if len(numbers) > 1 else numbers[0]
+
+  def flag_type(self) -> str:
+    return "numbers"
+
+
+class _Listing(flags.ArgumentSerializer):
+  def serialize(self, value: int | float | tuple[int | float, ...]) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def define_workdir(default: str | None = None) -> None:
+  """`--workdir`."""
+  flags.DEFINE_string("workdir", default, "Folder of the model and of what is made of it.")
+
+
+def define_seed(help_text: str, default: int | None = 0) -> None:
+  """`--seed`."""
+  flags.DEFINE_integer("seed", default, help_text, lower_bound=0, upper_bound=_MAX_SEED)
+
+
+def define_num_samples(default: int) -> None:
+  """`--num_samples`."""
+  flags.DEFINE_integer("num_samples", default, "Number of samples, at least 1.", lower_bound=1)
+
+
+def define_data() -> None:
+  """`--dataset` and what decides which of its images are used."""
+  flags.DEFINE_string("dataset", None, f"Data set: {', '.join(data.NAMES)}.")
+  flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
+  flags.DEFINE_integer("image_size", None, "Side to which images are resized.", lower_bound=1)
+  flags.DEFINE_integer("limit", None, "Takes the first images only, so many.", lower_bound=1)
+
+
+def define_sampler() -> None:
+  """`--gamma --alpha --beta --num_draws`, by default the network's own."""
+  for name, kind, meaning in (
+    ("gamma", float, "dynamic range of the similarities: large is sharp, too large all alike"),
+    ("alpha", float, "pixel randomness"),
+    ("beta", float, "contrast"),
+    ("num_draws", int, "filters drawn a position, T; 1 is sharpest"),
+  ):
+    flags.DEFINE(
+      _Numbers(kind), name, None, f"Sampler: {meaning}. By default the network's own.",
+      serializer=_Listing(),
+    )  # fmt: skip
+
+
+def sampler(default: nsn_jax.SamplerConfig) -> nsn_jax.SamplerConfig:
+  """The sampler's settings, with what the flags of `define_sampler` change.
+
+  Raises:
+    ValueError: for a value out of its range.
+  """
+  names = [field.name for field in dataclasses.fields(default)]
+  given = {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].value is not None}
+  return dataclasses.replace(default, **given)
+
+
+def required(name: str, expected: str) -> str:
+  """The value of a flag that must be given.
+
+  Raises:
+    ValueError: where it is not.
+  """
+  value = flags.FLAGS[name].value
+  if not value:
+    raise ValueError(f"{name}: expected {expected}, got none: give --{name}=...")
+  return value
+
+
+def run(main: Callable[[], None]) -> None:
+  """Runs a launcher and exits: errors are one line, Ctrl-C is no error, `--debug` shows all.
+
+  Args:
+    main: reads its flags from `absl.flags.FLAGS`.
+  """
+  flags.DEFINE_bool("debug", False, "Shows an error's traceback.")
+  app.run(lambda _: _guarded(main), flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as error:
+    _fail(str(error))
+    sys.exit(USAGE_ERROR)
+  if len(rest) > 1:
+    _fail(f"expected flags only, as --name=value, got {rest[1]!r}")
+    sys.exit(USAGE_ERROR)
+  if not flags.FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.WARNING)  # jax tells at length which devices are not there.
+  return rest
+
+
+def _guarded(main: Callable[[], None]) -> int:
+  try:
+    main()
+  except KeyboardInterrupt as interrupt:
+    if flags.FLAGS.debug:
+      raise
+    print(str(interrupt) or "interrupted", file=sys.stderr)
+    return INTERRUPTED
+  except (ValueError, OSError) as error:
+    if flags.FLAGS.debug:
+      raise
+    _fail(str(error))
+    return ERROR
+  return 0
+
+
+def _fail(message: str) -> None:
+  print("error:", " ".join(message.split()), file=sys.stderr)

@@ -1,0 +1,218 @@
+"""Pictures: grids of images, growth curves, pixel histograms. All go to files, none to a screen."""
+
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+import nsn_jax
+
+Images = npt.NDArray | jax.Array
+
+#: A grid is enlarged to about this width, so that a README shows its pixels as they are.
+_WIDTH = 800
+_GAP = 3
+_TITLE_SIZE = 18
+_PHASES = {"growth": "growth", "exchange": "exchange", "em": "EM"}
+_PHASE_COLOURS = {"growth": "#dbe9f6", "exchange": "#e5f5e0", "em": "#fee8d3"}
+_DPI = 120
+
+
+def to_uint8(images: Images) -> npt.NDArray[np.uint8]:
+  """Pixel values in [0, 1], clipped, to 8 bits; 8-bit images as they are."""
+  array = np.asarray(images)
+  if array.dtype == np.uint8:
+    return array
+  return np.rint(np.clip(array, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _coloured(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+  """[N, H, W, C] to [N, H, W, 3]: one channel is grey, of any other number but 3 the mean is."""
+  if images.shape[-1] == 3:
+    return images
+  grey = np.rint(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
+  return np.repeat(grey, 3, axis=-1)
+
+
+def grid(
+  images: Images,
+  path: str | os.PathLike[str],
+  title: str | None = None,
+  columns: int | None = None,
+) -> tuple[int, int]:
+  """Draws images side by side, row by row, all on the same scale: black is 0, white is 1.
+
+  Each pixel becomes a square of so many pixels that the grid is about 800 wide, or somewhat more.
+
+  Args:
+    images: [N, H, W, C], uint8, or float, which is clipped to [0, 1].
+    path: of the picture; its suffix says the format.
+    title: a line above, or none; it is wrapped at the grid's width.
+    columns: images a row; by default about as many as rows.
+
+  Returns:
+    Width and height of the picture.
+
+  Raises:
+    ValueError: where there are no images, or no columns.
+    OSError: where `path` cannot be written.
+  """
+  if getattr(images, "ndim", 0) != 4 or 0 in images.shape:
+    raise ValueError(
+      f"images: expected [N, H, W, C] with none of them 0, got {np.shape(images)}"
+    )
+  count, height, width = images.shape[:3]
+  if columns is None:
+    columns = math.ceil(math.sqrt(count))
+  if columns < 1:
+    raise ValueError(f"columns: expected an integer of at least 1, got {columns!r}")
+  columns = min(columns, count)
+  rows = -(-count // columns)
+  scale = max(1, math.ceil((_WIDTH / columns - _GAP) / width))
+  enlarged = _coloured(to_uint8(images)).repeat(scale, axis=1).repeat(scale, axis=2)
+  height, width = height * scale, width * scale
+  total_width = columns * (width + _GAP) + _GAP
+  lines = _wrapped(title, total_width - 2 * _GAP) if title else []
+  top = len(lines) * (_TITLE_SIZE + 6) + (6 if lines else 0)
+  sheet = np.full((top + rows * (height + _GAP) + _GAP, total_width, 3), 255, np.uint8)
+  for index, image in enumerate(enlarged):
+    row, column = divmod(index, columns)
+    y, x = top + _GAP + row * (height + _GAP), _GAP + column * (width + _GAP)
+    sheet[y : y + height, x : x + width] = image
+  picture = Image.fromarray(sheet)
+  draw = ImageDraw.Draw(picture)
+  for number, line in enumerate(lines):
+    draw.text((_GAP, 4 + number * (_TITLE_SIZE + 6)), line, fill="black", font=_font())
+  picture.save(path)
+  return picture.size
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+  return ImageFont.load_default(_TITLE_SIZE)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+  lines = [""]
+  for word in text.split():
+    longer = f"{lines[-1]} {word}".strip()
+    if lines[-1] and _font().getlength(longer) > width:
+      lines.append(word)
+    else:
+      lines[-1] = longer
+  return lines
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+  # A canvas of its own: pyplot, and whatever backend the caller uses, are left alone.
+  FigureCanvasAgg(figure)
+  figure.savefig(pathlib.Path(path), dpi=_DPI)
+
+
+def growth_curve(
+  history: Sequence[Sequence[nsn_jax.Record]], path: str | os.PathLike[str]
+) -> None:
+  """Draws how the filters of each layer were found: their number K, and the share below tau.
+
+  Args:
+    history: the records of each layer, pixels first.
+    path: of the picture.
+
+  Raises:
+    ValueError: where there is no layer.
+    OSError: where `path` cannot be written.
+  """
+  if not history:
+    raise ValueError("history: expected the records of at least one layer, got none")
+  # An axis is narrow for one layer and would hide its labels.
+  figure = Figure(figsize=(max(3.4 * len(history), 5.5), 5.6), layout="constrained")
+  axes = figure.subplots(2, len(history), sharex="col", squeeze=False)
+  for layer, records in enumerate(history):
+    upper, lower = axes[:, layer]
+    steps = np.arange(1, len(records) + 1)
+    _shade_phases(upper, lower, records)
+    upper.plot(steps, [r.num_filters for r in records], color="#1f4e79")
+    shares = np.array([r.below_share for r in records])
+    # A share of exactly 0 has no place on this axis: it is drawn at its foot.
+    foot = 1e-4
+    lower.semilogy(steps, np.maximum(shares, foot), color="#a63603")
+    lower.set_ylim(foot, 1.3)
+    upper.set_ylim(bottom=0)
+    found = records[-1].num_filters if records else 0
+    upper.set_title(f"layer {layer}: K = {found}")
+    lower.set_xlabel("step")
+    for axis in (upper, lower):
+      axis.grid(alpha=0.3)
+      axis.margins(x=0)
+  axes[0, 0].set_ylabel("filters K")
+  axes[1, 0].set_ylabel("share of patches below threshold τ")
+  handles, labels = axes[0, 0].get_legend_handles_labels()
+  if handles:
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
+  _save(figure, path)
+
+
+def _shade_phases(upper: Axes, lower: Axes, records: Sequence[nsn_jax.Record]) -> None:
+  """A band a phase behind both curves."""
+  start = 0
+  for phase, name in _PHASES.items():
+    end = start + sum(r.phase == phase for r in records)
+    if end > start:
+      colour = _PHASE_COLOURS[phase]
+      upper.axvspan(start + 0.5, end + 0.5, color=colour, linewidth=0, label=name)
+      lower.axvspan(start + 0.5, end + 0.5, color=colour, linewidth=0)
+    start = end
+
+
+def histograms(
+  real: Images,
+  generated: Images,
+  path: str | os.PathLike[str],
+  bins: int = 64,
+) -> tuple[float, float]:
+  """Draws the pixel values of real and of generated images side by side, on the same scales.
+
+  Args:
+    real: [N, H, W, C], uint8, or float, which is clipped to [0, 1].
+    generated: the same, of any number.
+    path: of the picture.
+    bins: bins of [0, 1].
+
+  Returns:
+    The mean pixel of either, after clipping.
+
+  Raises:
+    ValueError: where either has no pixels.
+    OSError: where `path` cannot be written.
+  """
+  edges = np.linspace(0.0, 1.0, bins + 1)
+  counts, means = [], []
+  for name, images in (("real", real), ("generated", generated)):
+    array = np.asarray(images)
+    if not array.size:
+      raise ValueError(f"{name}: expected at least one pixel, got shape {array.shape}")
+    # Without a copy in float64, which for 60,000 images is gigabytes.
+    unit = array / np.float32(255) if array.dtype == np.uint8 else np.clip(array, 0.0, 1.0)
+    counts.append(np.histogram(unit, edges)[0])
+    means.append(float(unit.mean(dtype=np.float64)))
+  shares = [count / count.sum() for count in counts]
+  figure = Figure(figsize=(8, 3.2), layout="constrained")
+  axes = figure.subplots(1, 2, sharex=True, sharey=True)
+  for axis, name, share, mean in zip(
+    axes, ("real images", "generated images"), shares, means, strict=True
+  ):
+    axis.stairs(share, edges, fill=True, color="#1f4e79")
+    axis.set_yscale("log")
+    axis.set_title(f"{name}: mean pixel {mean:.3f}")
+    axis.set_xlabel("pixel value")
+    axis.grid(alpha=0.3)
+  axes[0].set_ylabel("share of pixels")
+  _save(figure, path)
+  return means[0], means[1]

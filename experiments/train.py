@@ -1,0 +1,469 @@
+"""The main job: trains a network and draws what it found.
+
+    python -m experiments.train --dataset=mnist --data_dir=... --workdir=runs/mnist
+    python -m experiments.train --workdir=runs/mnist --resume     # goes on after Ctrl-C
+
+The folder then holds `model.safetensors`, `config.json` (what was asked for, and on what it ran),
+`metrics.jsonl` (one line a training step), `growth.png`, `filters_layer0.png` and so on (each
+layer's filters decoded to pixels) and `samples.png`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jaxlib
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+
+import nsn_jax
+from experiments import flags as command_line
+from experiments import pictures, progress
+from nsn_jax import data, network
+
+MODEL = "model.safetensors"
+PARTIAL = "model.partial.safetensors"
+METRICS = "metrics.jsonl"
+CONFIG = "config.json"
+#: What a launcher may leave in a workdir: `--overwrite` takes these away and nothing else.
+_OUTPUTS = (
+  MODEL, PARTIAL, METRICS, CONFIG, "growth.png", "samples.png", "filters_layer*.png",
+  "samples_grid.png", "samples.npz",
+)  # fmt: skip
+
+#: Must be the same where training goes on: each decides what is found.
+_DECISIVE = ("dataset", "image_size", "limit", "seed", "memory_budget_gb", "network")
+
+_MOST_FILTERS = 256
+_FILTER_COLUMNS = 16
+#: Dynamic range at which a one-hot map picks its filter, whatever the network's own.
+_PICKING_GAMMA = 1e4
+
+#: Preset of each data set that has one of another name.
+_PRESETS = {"lsun/church_outdoor": "church"}
+
+
+class Result(NamedTuple):
+  """What training ends with.
+
+  Attributes:
+    nsn: the trained network.
+    history: the records of each layer.
+    seconds: that this run took, beginning with the reading of the data.
+  """
+
+  nsn: nsn_jax.NSN
+  history: list[list[nsn_jax.Record]]
+  seconds: float
+
+
+def train(
+  *,
+  workdir: str | os.PathLike[str],
+  dataset: str,
+  config: nsn_jax.NetworkConfig,
+  preset: str | None = None,
+  data_dir: str | None = None,
+  image_size: int | None = None,
+  limit: int | None = None,
+  seed: int = 0,
+  memory_budget_gb: float = 4.0,
+  num_samples: int = 100,
+  resume: bool = False,
+  overwrite: bool = False,
+  report: Callable[[nsn_jax.Progress], None] | None = None,
+) -> Result:
+  """Trains a network on a data set and leaves everything in a folder.
+
+  After each layer the network so far and its metrics are on disk.
+
+  Args:
+    workdir: the folder, made if need be.
+    dataset: name, as `nsn_jax.data.load` takes it; so are `data_dir`, `image_size` and `limit`.
+    config: the network.
+    preset: the name of `config`, for the record.
+    data_dir: folder of the TFDS data sets.
+    image_size: side to which images are resized.
+    limit: number of images at most.
+    seed: of training and of the pictures' samples.
+    memory_budget_gb: see `nsn_jax.fit`.
+    num_samples: in the sample grid.
+    resume: goes on where training in this folder was broken off; begins where it never began, and
+      only draws the pictures again where it ended.
+    overwrite: removes what training left there before.
+    report: called as training goes on, beside the progress line.
+
+  Returns:
+    The network and its history.
+
+  Raises:
+    ValueError: for arguments that are not as above, a folder that already holds a model, or one
+      that does not fit what is to go on.
+    OSError: where the folder cannot be written.
+    flags.Interrupted: on Ctrl-C; its message says what is kept.
+  """
+  start = time.perf_counter()
+  if num_samples < 1:
+    raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
+  folder = open_workdir(workdir)
+  _check_use(folder, resume, overwrite)
+  facts: dict[str, Any] = {
+    "dataset": dataset, "preset": preset, "data_dir": data_dir, "image_size": image_size,
+    "limit": limit, "seed": seed, "memory_budget_gb": memory_budget_gb,
+    "network": json.loads(json.dumps(dataclasses.asdict(config))),
+  }  # fmt: skip
+  stored = read_config(folder) if resume else {}
+  if stored:
+    _check_same(facts, stored, folder)
+  line = progress.ProgressLine(len(config.layers))
+  doing = "before the first layer"
+  try:
+    if resume and (folder / MODEL).is_file():
+      line.say(f"{folder} holds a finished network: only its pictures are drawn again")
+      nsn, history = nsn_jax.load(folder / MODEL), read_metrics(folder)
+      doing = "while drawing"
+      draw(folder, nsn, history, seed, num_samples)
+      if stored:  # It may have been broken off while drawing.
+        found = {"finished": True, "num_filters": list(nsn.num_filters)}
+        _write_json(folder / CONFIG, {**stored, **found})
+      return Result(nsn, history, time.perf_counter() - start)
+    loaded = data.load(dataset, data_dir=data_dir, image_size=image_size, limit=limit)
+    images = loaded.images
+    facts["data"] = _describe(images)
+    initial = None
+    if stored:
+      if facts["data"] != stored.get("data", facts["data"]):
+        raise ValueError(
+          f"dataset: expected the images that training in {folder} began with, got others "
+          f"under the same name {dataset!r}: give --overwrite to begin anew"
+        )
+      if (folder / PARTIAL).is_file():
+        initial = nsn_jax.load(folder / PARTIAL)
+    else:
+      # What is known to fail must fail before anything is removed.
+      network.map_sizes(images.shape[1:3], config.layers)
+      _remove_outputs(folder)
+    kept = 0 if initial is None else initial.num_layers
+    _trim_metrics(folder, kept)
+    before = float(stored.get("seconds", 0.0))
+    facts.update(_surroundings(), seconds=before, finished=False)
+    _write_json(folder / CONFIG, facts)
+    line.say(
+      f"{dataset}: {len(images):,} images of {'x'.join(map(str, images.shape[1:]))}; "
+      f"{len(config.layers)} layers"
+      + (f", {kept} of them trained before" if kept else "")
+      + f"; on {facts['device']}"
+    )
+
+    def tell(at: nsn_jax.Progress) -> None:
+      nonlocal doing
+      doing = f"in layer {at.layer}"
+      line(at)
+      if report is not None:
+        report(at)
+
+    def keep(nsn: nsn_jax.NSN, records: list[nsn_jax.Record]) -> None:
+      # In this order: metrics beyond the kept layers are trimmed when training goes on.
+      _append_metrics(folder, nsn.num_layers - 1, records)
+      nsn_jax.save(folder / PARTIAL, nsn)
+      _write_json(folder / CONFIG, facts | {"seconds": before + time.perf_counter() - start})
+      line.layer_done(nsn.num_layers - 1, records)
+
+    nsn = nsn_jax.fit(
+      jax.random.key(seed), images, config,
+      initial=initial, report=tell, on_layer=keep, memory_budget_gb=memory_budget_gb,
+    )  # fmt: skip
+    nsn_jax.save(folder / MODEL, nsn)
+    (folder / PARTIAL).unlink(missing_ok=True)
+    doing = "while drawing"
+    history = read_metrics(folder)
+    draw(folder, nsn, history, seed, num_samples)
+    seconds = time.perf_counter() - start
+    facts.update(seconds=before + seconds, finished=True, num_filters=list(nsn.num_filters))
+    _write_json(folder / CONFIG, facts)
+    line.say(f"the network and its pictures are in {folder}")
+    return Result(nsn, history, seconds)
+  except KeyboardInterrupt:
+    raise command_line.Interrupted(_farewell(folder, doing)) from None
+  finally:
+    line.close()
+
+
+def open_workdir(workdir: str | os.PathLike[str]) -> pathlib.Path:
+  """Makes the folder and tries to write in it.
+
+  Raises:
+    OSError: where that does not work.
+  """
+  folder = pathlib.Path(workdir)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+  except OSError as error:
+    raise OSError(
+      f"workdir: expected a folder that can be written, got {str(folder)!r}: {error.strerror}"
+    ) from error
+  return folder
+
+
+def read_config(folder: pathlib.Path) -> dict[str, Any]:
+  """What training in this folder began with; empty where it never began.
+
+  Raises:
+    ValueError: for a damaged file.
+  """
+  try:
+    found = json.loads((folder / CONFIG).read_text())
+  except FileNotFoundError:
+    return {}
+  except ValueError as error:
+    raise ValueError(f"{folder / CONFIG}: expected JSON, got a damaged file ({error})") from error
+  if not isinstance(found, dict):
+    raise ValueError(f"{folder / CONFIG}: expected a JSON object, got {type(found).__name__}")
+  return found
+
+
+def read_metrics(folder: pathlib.Path) -> list[list[nsn_jax.Record]]:
+  """The records of each layer; lines that a killed process left unfinished are passed over."""
+  history: list[list[nsn_jax.Record]] = []
+  try:
+    text = (folder / METRICS).read_text()
+  except FileNotFoundError:
+    return history
+  for row in text.splitlines():
+    try:
+      fields = json.loads(row)
+      layer = fields.pop("layer")
+      record = nsn_jax.Record(**fields)
+    except (ValueError, TypeError, KeyError, AttributeError):
+      continue
+    while len(history) <= layer:
+      history.append([])
+    history[layer].append(record)
+  return history
+
+
+def draw(
+  folder: pathlib.Path,
+  nsn: nsn_jax.NSN,
+  history: Sequence[Sequence[nsn_jax.Record]],
+  seed: int,
+  num_samples: int,
+) -> None:
+  """Draws the growth curve, each layer's filters and a grid of samples."""
+  if history:
+    pictures.growth_curve(history, folder / "growth.png")
+  # Layer l was trained with fold_in(key, l): this key is free.
+  key = jax.random.fold_in(jax.random.key(seed), nsn.num_layers)
+  for layer in range(nsn.num_layers):
+    draw_filters(key, nsn, layer, folder / f"filters_layer{layer}.png")
+  samples = nsn_jax.sample(key, nsn, num_samples)
+  pictures.grid(samples, folder / "samples.png", columns=min(num_samples, 10))
+
+
+def draw_filters(
+  key: jax.Array, nsn: nsn_jax.NSN, layer: int, path: str | os.PathLike[str]
+) -> None:
+  """Draws the filters of a layer decoded to pixels, in their order."""
+  count = nsn.num_filters[layer]
+  shown = min(count, _MOST_FILTERS)
+  sampler = nsn.config.sampler
+  gamma = list(sampler.per_layer("gamma", nsn.num_layers))
+  gamma[layer] = _PICKING_GAMMA
+  # Without pixel noise: a filter is its mean.
+  sampler = dataclasses.replace(sampler, gamma=tuple(gamma), alpha=0.0)
+  one_hot = np.eye(count, dtype=np.float32)[:shown, None, None, :]
+  patches = np.asarray(nsn_jax.decode(key, nsn, one_hot, sampler, layer=layer))
+  which = f"the {count}" if shown == count else f"the first {shown} of {count}"
+  height, width = patches.shape[1:3]
+  pictures.grid(
+    patches, path, f"layer {layer}: {which} filters, decoded to {height}x{width} pixels",
+    columns=_FILTER_COLUMNS,
+  )  # fmt: skip
+
+
+def _farewell(folder: pathlib.Path, doing: str) -> str:
+  """What to say on Ctrl-C."""
+  kept = "finished layers are kept"
+  if (folder / MODEL).exists():
+    kept = "the network is finished and kept"
+  elif not (folder / PARTIAL).exists():
+    kept = "no layer is finished yet"
+  return (
+    f"interrupted {doing}; {kept}: go on with "
+    f"python -m experiments.train --workdir={shlex.quote(str(folder))} --resume"
+  )
+
+
+def _check_use(folder: pathlib.Path, resume: bool, overwrite: bool) -> None:
+  if resume and overwrite:
+    raise ValueError("resume: expected either --resume or --overwrite, got both")
+  if resume and (folder / PARTIAL).exists() and not (folder / CONFIG).exists():
+    raise ValueError(
+      f"resume: expected {CONFIG} beside {PARTIAL}, which says what training began with, got none "
+      f"in {str(folder)!r}: give --overwrite to begin anew"
+    )
+  if resume or overwrite:
+    return
+  for name, state in ((MODEL, "a model"), (PARTIAL, "a model trained in part")):
+    if (folder / name).exists():
+      raise ValueError(
+        f"workdir: expected a folder without a model, got {str(folder)!r}, which holds {state}: "
+        "give --resume to go on with it, or --overwrite to begin anew"
+      )
+
+
+def _check_same(facts: Mapping[str, Any], stored: Mapping[str, Any], folder: pathlib.Path) -> None:
+  """Raises ValueError where training in the folder began with something else."""
+  for name in _DECISIVE:
+    began, now = stored.get(name), facts[name]
+    if began == now:
+      continue
+    if name == "network":
+      # A finished network is not trained on, so that another preset does it no harm.
+      if (folder / MODEL).is_file():
+        continue
+      name, began, now = _difference("network", began, now)
+    raise ValueError(
+      f"{name}: expected {began!r}, as training in {folder} began, got {now!r}: give --overwrite "
+      "to begin anew"
+    )
+
+
+def _difference(name: str, began: Any, now: Any) -> tuple[str, Any, Any]:
+  """The first value that differs in two nested JSON values, and its name."""
+  if isinstance(began, dict) and isinstance(now, dict):
+    for key in began.keys() | now.keys():
+      if began.get(key) != now.get(key):
+        return _difference(f"{name}.{key}", began.get(key), now.get(key))
+  if isinstance(began, list) and isinstance(now, list) and len(began) == len(now):
+    for index, (one, other) in enumerate(zip(began, now, strict=True)):
+      if one != other:
+        return _difference(f"{name}[{index}]", one, other)
+  return name, began, now
+
+
+def _describe(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
+  """Shape and hash of the images: the same name may stand for others another day."""
+  digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+  return {"shape": list(images.shape), "sha256": digest}
+
+
+def _surroundings() -> dict[str, Any]:
+  device = jax.devices()[0]
+  return {
+    "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+    "versions": {
+      "python": platform.python_version(),
+      "nsn_jax": nsn_jax.__version__,
+      "jax": jax.__version__,
+      "jaxlib": jaxlib.__version__,
+      "numpy": np.__version__,
+    },
+  }
+
+
+def _remove_outputs(folder: pathlib.Path) -> None:
+  for pattern in _OUTPUTS:
+    for path in folder.glob(pattern):
+      path.unlink()
+
+
+def _write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
+  """Writes beside and moves, so that the file is always whole."""
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(json.dumps(value, indent=2) + "\n")
+  temporary.replace(path)
+
+
+def _append_metrics(
+  folder: pathlib.Path, layer: int, records: Sequence[nsn_jax.Record]
+) -> None:
+  with (folder / METRICS).open("a") as file:
+    file.writelines(json.dumps({"layer": layer, **r._asdict()}) + "\n" for r in records)
+
+
+def _trim_metrics(folder: pathlib.Path, num_layers: int) -> None:
+  """Drops records of layers that are not kept, so that none is there twice."""
+  kept = read_metrics(folder)[:num_layers]
+  (folder / METRICS).unlink(missing_ok=True)
+  for layer, records in enumerate(kept):
+    _append_metrics(folder, layer, records)
+
+
+def preset_of(dataset: str) -> str:
+  """The preset that is meant for a data set.
+
+  Raises:
+    ValueError: where there is none.
+  """
+  name = _PRESETS.get(dataset, dataset)
+  if name not in nsn_jax.configs.names():
+    raise ValueError(
+      f"preset: expected one of {', '.join(nsn_jax.configs.names())}, got none, and {dataset!r} "
+      "has none of its own: give --preset=..."
+    )
+  return name
+
+
+def _define_flags() -> None:
+  command_line.define_workdir()
+  command_line.define_data()
+  flags.DEFINE_string(
+    "preset", None,
+    f"The network: {', '.join(nsn_jax.configs.names())}. By default the data set's own.",
+  )  # fmt: skip
+  command_line.define_seed("Seed of training.")
+  flags.DEFINE_float("memory_budget_gb", 4.0, "For what training holds between passes.")
+  command_line.define_num_samples(100)
+  flags.DEFINE_bool("resume", False, "Goes on in this workdir; flags left out are as it began.")
+  flags.DEFINE_bool("overwrite", False, "Removes what training left in this workdir.")
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  workdir = command_line.required("workdir", "a folder")
+  stored = read_config(pathlib.Path(workdir)) if given.resume else {}
+
+  def setting(name: str) -> Any:
+    return given[name].value if given[name].present else stored.get(name, given[name].value)
+
+  dataset = setting("dataset")
+  if not dataset:
+    raise ValueError(f"dataset: expected one of {', '.join(data.NAMES)}, got none")
+  preset = setting("preset")
+  if preset is None:
+    # A wrong name should be heard of as such, and not as a want of a preset.
+    data_known = dataset in data.NAMES or dataset.partition(":")[0] in ("folder", "npz")
+    if not data_known:
+      raise ValueError(f"dataset: expected one of {', '.join(data.NAMES)}, got {dataset!r}")
+    preset = preset_of(dataset)
+  train(
+    workdir=workdir,
+    dataset=dataset,
+    config=nsn_jax.configs.get(preset),
+    preset=preset,
+    data_dir=setting("data_dir"),
+    image_size=setting("image_size"),
+    limit=setting("limit"),
+    seed=setting("seed"),
+    memory_budget_gb=setting("memory_budget_gb"),
+    num_samples=given.num_samples,
+    resume=given.resume,
+    overwrite=given.overwrite,
+  )
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)

@@ -1,0 +1,54 @@
+"""Data and helpers that several test modules share."""
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+#: One entry a program that XLA compiled since the tests began. JAX cannot take a listener back, so
+#: there is one for all tests.
+_COMPILED: list[str] = []
+
+
+def _on_event(event: str, _seconds: float, **_kwargs: object) -> None:
+  if event == "/jax/core/compile/backend_compile_duration":
+    _COMPILED.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(_on_event)
+
+
+@pytest.fixture
+def num_compiled() -> Iterator[Callable[[], int]]:
+  """A function that tells how many programs were compiled since the test began."""
+  start = len(_COMPILED)
+  yield lambda: len(_COMPILED) - start
+
+
+@pytest.fixture(scope="session")
+def digits() -> np.ndarray:
+  """scikit-learn's handwritten digits as they come: float32 [1797, 8, 8, 1] in [0, 1]."""
+  return (load_digits().images[..., None] / 16.0).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., str]:
+  """A function that runs a script in a fresh interpreter, and returns what it prints."""
+
+  def run(script: str, **environment: str) -> str:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run(
+      [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+  return run
