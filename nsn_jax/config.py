@@ -31,13 +31,13 @@ class LayerConfig:
   kernel: int
   stride: int
   threshold: float = -1.0
-  growth_patches: int = 60_000
+  growth_patches: int = 30_000
   seeds_per_step: int = 16
   em_steps: int = 3
   min_patches: int = 8
   tolerated_share: float = 0.005
   patience: int = 4
-  exchange_steps: int = 40
+  exchange_steps: int = 20
   max_filters: int = 4096
   max_passes: int = 8
   tolerance: float = 1e-3

@@ -12,20 +12,33 @@ def _network(
   thresholds: tuple[float, ...],
   epsilon: float | None,
   sampler: SamplerConfig,
+  options: tuple[dict[str, int], ...] | None = None,
 ) -> NetworkConfig:
+  """A network; `options` are further fields of each layer's configuration."""
   layers = tuple(
-    LayerConfig(kernel=kernel, stride=stride, threshold=threshold)
-    for (kernel, stride), threshold in zip(windows, thresholds, strict=True)
+    LayerConfig(kernel=kernel, stride=stride, threshold=threshold, **more)
+    for (kernel, stride), threshold, more in zip(
+      windows, thresholds, options or ({},) * len(windows), strict=True
+    )
   )
   return NetworkConfig(layers=layers, whitening_epsilon=epsilon, sampler=sampler)
 
 
-_S = SamplerConfig(gamma=(200.0, 200.0, 20.0), beta=2.0)
-
 _PRESETS = {
-  "mnist": _network(_WINDOWS_28, (-0.8, -1.8, -2.5), 0.5, _S),
-  "mnist-plain": _network(_WINDOWS_28, (-0.8, -1.8, -2.5), None, _S),
-  "mnist-large": _network(_WINDOWS_28, (-0.8, -1.5, -2.0), 0.5, _S),
+  # scikit-learn's digits, 1,438 of them: filters are held by fewer patches.
+  "digits": _network(
+    _WINDOWS_28,
+    (-0.7, -1.9, -0.85),
+    1.0,
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.0),
+    ({"growth_patches": 20_000}, {"growth_patches": 20_000}, {"min_patches": 4}),
+  ),
+  "mnist": _network(
+    _WINDOWS_28,
+    (-0.712, -1.878, -0.837),
+    1.0,
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.0),
+  ),
 }
 
 

@@ -28,7 +28,7 @@ from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_pat
 from nsn_jax.whitening import unwhiten
 
 #: Values of the largest intermediate array of a batch of samples: it should fit a cache on CPU.
-_BATCH_VALUES_CPU = 1 << 23
+_BATCH_VALUES_CPU = 1 << 20
 _BATCH_VALUES_ACCELERATOR = 1 << 28
 
 
