@@ -28,10 +28,14 @@ _PRESETS = {
   # scikit-learn's digits, 1,438 of them: filters are held by fewer patches.
   "digits": _network(
     _WINDOWS_28,
-    (-0.7, -1.9, -0.85),
+    (-0.4, -1.55, -0.5),
     1.0,
     SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.0),
-    ({"growth_patches": 20_000}, {"growth_patches": 20_000}, {"min_patches": 4}),
+    (
+      {"growth_patches": 15_000, "exchange_steps": 10},
+      {"growth_patches": 15_000, "exchange_steps": 10},
+      {"min_patches": 4, "exchange_steps": 10},
+    ),
   ),
   "mnist": _network(
     _WINDOWS_28,

@@ -15,8 +15,8 @@ from nsn_jax.network import first_map, layer_map, map_sizes
 from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.whitening import Whitening
 
-#: Bytes of patches a batch holds: large enough to hide the dispatch, small beside the data.
-_BATCH_BYTES_CPU = 1 << 26
+#: Bytes of patches a batch holds. On CPU about a cache: eight times as much is half as fast.
+_BATCH_BYTES_CPU = 1 << 23
 _BATCH_BYTES_ACCELERATOR = 1 << 30
 #: Patches drawn from one image for growth, where there are images enough. More of fewer images
 #: would cost less encoding and show growth less variety.
