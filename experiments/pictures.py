@@ -11,6 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 import nsn_jax
@@ -26,12 +27,14 @@ _PHASE_COLOURS = {"growth": "#dbe9f6", "exchange": "#e5f5e0", "em": "#fee8d3"}
 _DPI = 120
 
 
-def to_uint8(images: Images) -> npt.NDArray[np.uint8]:
-  """Pixel values in [0, 1], clipped, to 8 bits; 8-bit images as they are."""
+def to_uint8(images: Images, limits: tuple[float, float] = (0.0, 1.0)) -> npt.NDArray[np.uint8]:
+  """Pixel values to 8 bits, clipped to `limits`, black and white; 8-bit images as they are."""
   array = np.asarray(images)
   if array.dtype == np.uint8:
     return array
-  return np.rint(np.clip(array, 0.0, 1.0) * 255.0).astype(np.uint8)
+  low, high = limits
+  unit = (array - np.float32(low)) / np.float32(max(high - low, 1e-6))
+  return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def _coloured(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -47,16 +50,18 @@ def grid(
   path: str | os.PathLike[str],
   title: str | None = None,
   columns: int | None = None,
+  limits: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[int, int]:
-  """Draws images side by side, row by row, all on the same scale: black is 0, white is 1.
+  """Draws images side by side, row by row, all on the same scale.
 
   Each pixel becomes a square of so many pixels that the grid is about 800 wide, or somewhat more.
 
   Args:
-    images: [N, H, W, C], uint8, or float, which is clipped to [0, 1].
+    images: [N, H, W, C], uint8, or float, which is clipped to `limits`.
     path: of the picture; its suffix says the format.
     title: a line above, or none; it is wrapped at the grid's width.
     columns: images a row; by default about as many as rows.
+    limits: float values that are black and white.
 
   Returns:
     Width and height of the picture.
@@ -77,7 +82,7 @@ def grid(
   columns = min(columns, count)
   rows = -(-count // columns)
   scale = max(1, math.ceil((_WIDTH / columns - _GAP) / width))
-  enlarged = _coloured(to_uint8(images)).repeat(scale, axis=1).repeat(scale, axis=2)
+  enlarged = _coloured(to_uint8(images, limits)).repeat(scale, axis=1).repeat(scale, axis=2)
   height, width = height * scale, width * scale
   total_width = columns * (width + _GAP) + _GAP
   lines = _wrapped(title, total_width - 2 * _GAP) if title else []
@@ -138,21 +143,23 @@ def growth_curve(
     upper, lower = axes[:, layer]
     steps = np.arange(1, len(records) + 1)
     _shade_phases(upper, lower, records)
-    upper.plot(steps, [r.num_filters for r in records], color="#1f4e79")
+    # Growth begins with a single filter.
+    upper.plot([0, *steps], [1, *(r.num_filters for r in records)], color="#1f4e79")
+    upper.yaxis.set_major_locator(MaxNLocator(integer=True))
     shares = np.array([r.below_share for r in records])
     # A share of exactly 0 has no place on this axis: it is drawn at its foot.
     foot = 1e-4
     lower.semilogy(steps, np.maximum(shares, foot), color="#a63603")
     lower.set_ylim(foot, 1.3)
     upper.set_ylim(bottom=0)
+    upper.set_xlim(0, len(records) + 0.5)
     found = records[-1].num_filters if records else 0
     upper.set_title(f"layer {layer}: K = {found}")
     lower.set_xlabel("step")
     for axis in (upper, lower):
       axis.grid(alpha=0.3)
-      axis.margins(x=0)
   axes[0, 0].set_ylabel("filters K")
-  axes[1, 0].set_ylabel("share of patches below threshold τ")
+  axes[1, 0].set_ylabel("share of patches\nbelow threshold τ")
   handles, labels = axes[0, 0].get_legend_handles_labels()
   if handles:
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
@@ -166,8 +173,8 @@ def _shade_phases(upper: Axes, lower: Axes, records: Sequence[nsn_jax.Record]) -
     end = start + sum(r.phase == phase for r in records)
     if end > start:
       colour = _PHASE_COLOURS[phase]
-      upper.axvspan(start + 0.5, end + 0.5, color=colour, linewidth=0, label=name)
-      lower.axvspan(start + 0.5, end + 0.5, color=colour, linewidth=0)
+      upper.axvspan(start and start + 0.5, end + 0.5, color=colour, linewidth=0, label=name)
+      lower.axvspan(start and start + 0.5, end + 0.5, color=colour, linewidth=0)
     start = end
 
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 import nsn_jax
+from experiments import pictures
 from nsn_jax import data, metrics
 
 #: How each data set's judge is trained: at least 99.2% on MNIST, 92% on Fashion-MNIST, 97% on the
@@ -92,11 +93,6 @@ def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
   return Judge(found.classifier, found.test_accuracy, train, test)
 
 
-def to_uint8(images: jax.Array | np.ndarray) -> np.ndarray:
-  """Pixel values as they come to 8 bits, clipped to [0, 1]."""
-  return np.round(np.clip(np.asarray(images), 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
 def score(judged_by: Judge, images: np.ndarray) -> Score:
   """Scores uint8 images [N, H, W, C]."""
   probabilities = metrics.probabilities(judged_by.classifier, images)
@@ -119,5 +115,5 @@ def score_samples(
   sampler: nsn_jax.SamplerConfig | None = None,
 ) -> tuple[Score, np.ndarray]:
   """Draws samples and scores them; returns them too, uint8."""
-  images = to_uint8(nsn_jax.sample(key, nsn, num_samples, sampler))
+  images = pictures.to_uint8(nsn_jax.sample(key, nsn, num_samples, sampler))
   return score(judged_by, images), images

@@ -46,6 +46,8 @@ _DECISIVE = ("dataset", "image_size", "limit", "seed", "memory_budget_gb", "netw
 
 _MOST_FILTERS = 256
 _FILTER_COLUMNS = 16
+#: Of the filters' pixel values: these are black and white.
+_SHOWN_QUANTILES = (0.005, 0.995)
 #: Dynamic range at which a one-hot map picks its filter, whatever the network's own.
 _PICKING_GAMMA = 1e4
 
@@ -115,6 +117,8 @@ def train(
   start = time.perf_counter()
   if num_samples < 1:
     raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
+  if not 0 < memory_budget_gb < float("inf"):
+    raise ValueError(f"memory_budget_gb: expected a positive number, got {memory_budget_gb!r}")
   folder = open_workdir(workdir)
   _check_use(folder, resume, overwrite)
   facts: dict[str, Any] = {
@@ -280,15 +284,18 @@ def draw_filters(
   sampler = nsn.config.sampler
   gamma = list(sampler.per_layer("gamma", nsn.num_layers))
   gamma[layer] = _PICKING_GAMMA
-  # Without pixel noise: a filter is its mean.
-  sampler = dataclasses.replace(sampler, gamma=tuple(gamma), alpha=0.0)
+  # A filter is its mean: no pixel noise, and no contrast that the sampler adds.
+  sampler = dataclasses.replace(sampler, gamma=tuple(gamma), alpha=0.0, beta=1.0)
   one_hot = np.eye(count, dtype=np.float32)[:shown, None, None, :]
   patches = np.asarray(nsn_jax.decode(key, nsn, one_hot, sampler, layer=layer))
+  # One scale for all filters: a few stray values must not decide it, nor what is no colour.
+  low, high = np.clip(np.quantile(patches, _SHOWN_QUANTILES), 0.0, 1.0).tolist()
   which = f"the {count}" if shown == count else f"the first {shown} of {count}"
   height, width = patches.shape[1:3]
   pictures.grid(
-    patches, path, f"layer {layer}: {which} filters, decoded to {height}x{width} pixels",
-    columns=_FILTER_COLUMNS,
+    patches, path, columns=_FILTER_COLUMNS, limits=(low, high),
+    title=f"layer {layer}: {which} filters, decoded to {height}x{width} pixels; "
+    f"black is {low:.2f}, white is {high:.2f}",
   )  # fmt: skip
 
 

@@ -1,0 +1,269 @@
+"""Growth: how many filters it finds, how good they are, and where it must not trip."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from nsn_jax import em, growth, layer
+from nsn_jax.config import LayerConfig
+from nsn_jax.filters import Filters
+from nsn_jax.patches import extract_patches
+
+KEY = jax.random.key(0)
+FLOOR = np.float32(1e-4)
+
+
+def _config(**changes: float) -> LayerConfig:
+  """A layer of 4 x 4 windows, with as many exchange steps as a test has patience for."""
+  return LayerConfig(**{"kernel": 4, "stride": 2, "exchange_steps": 0, **changes})
+
+
+@functools.cache
+def _grow(threshold: float, exchange_steps: int = 0) -> tuple[Filters, list[layer.Record]]:
+  """Growth on the digits' patches; a test may ask for what another already has."""
+  log = layer.Log(0, None)
+  config = _config(threshold=threshold, exchange_steps=exchange_steps)
+  return layer.grow(KEY, _PATCHES[0], config, log), log.history
+
+
+_PATCHES: list[jax.Array] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patches(digits) -> jax.Array:
+  """4,000 of the digits' 16,173 patches, [4000, 4, 4, 1]."""
+  every = np.asarray(extract_patches(digits, 4, 2)).reshape(-1, 4, 4, 1)
+  found = jnp.asarray(np.random.default_rng(0).permutation(every)[:4000])
+  _PATCHES.append(found)
+  yield found
+  _PATCHES.clear()
+  _grow.cache_clear()
+
+
+def _mean_similarity(patches: jax.Array, filters: Filters) -> float:
+  return float(em.mean_similarity(em.e_step(patches, filters)))
+
+
+def _em(patches: jax.Array, filters: Filters, steps: int) -> Filters:
+  for _ in range(steps):
+    filters = em.m_step(em.e_step(patches, filters), filters, FLOOR)
+  return filters
+
+
+def _blobs(num_blobs: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+  """Blobs of equal size, v = 0.04, 10 a value apart; their centres [B, 16], and patches.
+
+  As many patches as of the digits, so that nothing is compiled anew.
+  """
+  rng = np.random.default_rng(num_blobs)
+  centers = 10 * rng.standard_normal((num_blobs, 16))
+  owner = np.arange(size) % num_blobs
+  patches = centers[owner] + 0.05 * rng.standard_normal((size, 16))
+  return centers, rng.permutation(patches).reshape(size, 4, 4, 1).astype(np.float32)
+
+
+# the number of filters
+
+
+# Within a blob similarities are about -1/2 - log(0.04) / 2 = 1.1, and 0 where ||x - mu||^2 is
+# three times v; a filter of two blobs, 10 a value apart, has v = 16 * 50 and similarities of -3.8.
+@pytest.mark.parametrize(("num_blobs", "threshold"), [(1, 0.0), (3, 0.0), (20, -2.0), (60, 0.0)])
+def test_growth_finds_the_number_of_blobs(num_blobs, threshold):
+  centers, patches = _blobs(num_blobs)
+  found = layer.grow(KEY, jnp.asarray(patches), _config(threshold=threshold))
+  assert found.num_filters == num_blobs
+  mean = np.asarray(found.mean).reshape(num_blobs, 16)
+  distance = ((mean[:, None] - centers) ** 2).sum(axis=2)
+  assert sorted(distance.argmin(axis=0)) == list(range(num_blobs))
+  # The mean of 66 and more patches of v = 0.04: its squared error is 0.04 / 66 = 6e-4, and 5 times
+  # that does not happen.
+  assert distance.min(axis=0).max() < 3e-3
+  # The blobs' own variance, of 66 patches and more with 16 values each: one standard error is
+  # sqrt(2 / (16 * 66)) = 4%.
+  np.testing.assert_allclose(found.variance, 0.04, rtol=0.2)
+
+
+def test_a_larger_threshold_never_gives_clearly_fewer_filters():
+  thresholds = [-2.0, -1.5, -1.0, -0.75, -0.5, -0.25]
+  numbers = [_grow(threshold)[0].num_filters for threshold in thresholds]
+  for few, many in itertools.pairwise(numbers):
+    assert many >= 0.9 * few, numbers
+  assert numbers[-1] > 3 * numbers[0]  # It does decide the number.
+
+
+def test_growth_ends_with_few_patches_below_the_threshold_or_stalled():
+  for threshold in (-1.0, -0.5):
+    filters, history = _grow(threshold)
+    config = _config(threshold=threshold)
+    assert [r.phase for r in history] == ["growth"] * len(history)
+    assert [r.step for r in history] == list(range(len(history)))
+    last = history[-config.patience - 1 :]
+    stalled = max(r.num_filters for r in last[1:]) <= max(r.num_filters for r in last[:1])
+    assert history[-1].below_share <= config.tolerated_share or stalled
+    assert filters.num_filters == history[-1].num_filters
+    assert np.isfinite(filters.variance).all() and (filters.variance >= FLOOR).all()
+
+
+def test_what_growth_says_of_itself_is_true(patches):
+  filters, history = _grow(-1.0)
+  statistics = em.e_step(patches, filters, -1.0)
+  # The bank that growth counted was larger: sums in another order.
+  assert history[-1].mean_similarity == pytest.approx(
+    float(em.mean_similarity(statistics)), abs=1e-4
+  )
+  share = int(statistics.num_below) / len(patches)
+  assert history[-1].below_share == pytest.approx(share, abs=2 / len(patches))
+
+
+def test_growth_drops_filters_of_few_patches(patches):
+  config = _config(threshold=-1.0, min_patches=80, patience=2)
+  found = layer.grow(KEY, patches, config)
+  assert 5 < found.num_filters <= 4000 / 80
+  # Counted before the last M-step: a filter may lose a few patches by it.
+  assert int(em.e_step(patches, found).count.min()) > 0.5 * config.min_patches
+
+
+@pytest.mark.parametrize("max_filters", [1, 2, 30])
+def test_growth_respects_max_filters(patches, max_filters):
+  found = layer.grow(KEY, patches, _config(threshold=-0.5, max_filters=max_filters))
+  assert found.num_filters == max_filters
+
+
+def test_the_same_key_gives_the_same_filters(patches):
+  first, _ = _grow(-0.5, exchange_steps=20)
+  again = layer.grow(KEY, patches, _config(threshold=-0.5, exchange_steps=20))
+  for a, b in zip(first, again, strict=True):
+    np.testing.assert_array_equal(a, b)
+  other = layer.grow(jax.random.key(1), patches, _config(threshold=-0.5))
+  assert not np.array_equal(first.mean[0], other.mean[0])
+
+
+# exchange, and the quality of what comes out
+
+
+def test_exchange_never_lowers_the_mean_similarity_and_keeps_the_number(patches):
+  grown, _ = _grow(-0.5)
+  filters, history = _grow(-0.5, exchange_steps=20)
+  steps = [r for r in history if r.phase == "exchange"]
+  assert len(steps) == 20
+  assert {r.num_filters for r in steps} == {grown.num_filters} == {filters.num_filters}
+  means = [_mean_similarity(patches, grown), *(r.mean_similarity for r in steps)]
+  # A bank is kept or bettered in the same sums; only the first comes from another bank's shape,
+  # with 4,000 similarities summed in another order.
+  assert means[1] >= means[0] - 1e-5
+  assert (np.diff(means[1:]) >= 0).all()
+  assert means[-1] > means[0] + 0.005  # It does something.
+  assert means[-1] == pytest.approx(_mean_similarity(patches, filters), abs=1e-5)
+
+
+def test_quality_is_that_of_k_means_seeded_em(patches):
+  filters, _ = _grow(-0.5, exchange_steps=20)
+  ours = _mean_similarity(patches, _em(patches, filters, 10))
+  flat = np.asarray(patches).reshape(len(patches), -1)
+  k_means = KMeans(filters.num_filters, n_init=1, random_state=0).fit(flat)
+  mean = k_means.cluster_centers_.astype(np.float32)
+  square = ((flat - mean[k_means.labels_]) ** 2).sum(axis=1)
+  variance = np.bincount(k_means.labels_, square) / np.bincount(k_means.labels_)
+  seeded = Filters(
+    jnp.asarray(mean.reshape(-1, 4, 4, 1)),
+    jnp.asarray(np.maximum(variance, FLOOR), jnp.float32),
+  )
+  theirs = _mean_similarity(patches, _em(patches, seeded, 10))
+  assert ours >= theirs - 0.02, (ours, theirs)  # 0.02: the issue's figure.
+
+
+def test_exchange_mends_a_bad_bank():
+  # Three filters on one of three blobs: exchange finds the other two, and EM alone does not.
+  centers, patches = _blobs(3)
+  patches = jnp.asarray(patches)
+  near = jnp.asarray(centers[:1] + 0.1 * np.arange(3)[:, None], jnp.float32).reshape(3, 4, 4, 1)
+  bank = Filters(near, jnp.full([3], 1.0, jnp.float32))
+  stuck = _mean_similarity(patches, _em(patches, bank, 20))
+  for step in range(3):
+    bank, info = growth.exchange_step(
+      KEY, np.int32(step), patches, bank, np.float32(0.0), FLOOR, num_seeds=16, em_steps=3
+    )
+  assert info.num_filters == 3
+  # One filter a blob has a mean similarity of -1/2 - log(0.04) / 2 = 1.11.
+  assert stuck < 0.5 and float(info.mean_similarity) == pytest.approx(1.11, abs=0.05)
+
+
+# banks
+
+
+def test_capacities():
+  expected = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096]
+  found = sorted({growth.capacity_for(number) for number in range(1, 4097)})
+  assert found == expected
+  for capacity in expected:
+    assert growth.capacity_for(capacity) == capacity
+    assert growth.capacity_for(capacity + 1) > capacity
+
+
+def test_a_bank_keeps_its_filters_when_resized(patches):
+  filters = Filters(patches[:5], jnp.arange(1.0, 6.0))
+  bank = growth.resize_bank(filters, 64)
+  assert bank.mean.shape == (64, 4, 4, 1) and bank.variance.shape == (64,)
+  assert np.isinf(bank.variance[5:]).all() and not bank.mean[5:].any()
+  back = growth.resize_bank(bank, 5)
+  for a, b in zip(back, filters, strict=True):
+    np.testing.assert_array_equal(a, b)
+  # Similarities are those of the born filters alone.
+  assert _mean_similarity(patches, bank) == pytest.approx(
+    _mean_similarity(patches, filters), rel=1e-5
+  )
+
+
+def test_the_first_filter_is_a_patch_and_its_mean_distance(patches):
+  bank = growth.first_filter(KEY, patches, FLOOR, capacity=64)
+  x, mu = np.asarray(patches, np.float64), np.asarray(bank.mean[0], np.float64)
+  distance = ((x - mu) ** 2).sum(axis=(1, 2, 3))
+  assert distance.min() == 0.0
+  np.testing.assert_allclose(bank.variance[0], distance.mean(), rtol=1e-5)
+  assert np.isinf(bank.variance[1:]).all()
+
+
+# degenerate patches: banks, programs and shapes are small, as each shape is compiled
+
+
+def _small(size: int, **changes: int) -> tuple[np.random.Generator, LayerConfig]:
+  config = _config(exchange_steps=2, patience=1, em_steps=1, **changes)
+  return np.random.default_rng(size), config
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_growth_of_fewer_patches_than_seeds(size):
+  rng, config = _small(size)
+  patches = rng.standard_normal((size, 4, 4, 1)).astype(np.float32)
+  found = layer.grow(KEY, jnp.asarray(patches), config)
+  assert 1 <= found.num_filters <= size
+  assert np.isfinite(found.mean).all() and np.isfinite(found.variance).all()
+  if size == 1:
+    np.testing.assert_allclose(found.mean, patches, atol=1e-6)
+    np.testing.assert_array_equal(found.variance, FLOOR)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1e3])
+def test_growth_of_identical_patches(value):
+  _, config = _small(40)
+  patches = jnp.full([40, 4, 4, 1], value, jnp.float32)
+  found = layer.grow(KEY, patches, config)
+  assert found.num_filters == 1
+  np.testing.assert_allclose(found.mean[0], patches[0], rtol=1e-6)
+  np.testing.assert_array_equal(found.variance, FLOOR)
+
+
+def test_growth_of_two_distinct_points():
+  rng, config = _small(40)
+  points = rng.standard_normal((2, 4, 4, 1)).astype(np.float32)
+  found = layer.grow(KEY, jnp.asarray(np.tile(points, (20, 1, 1, 1))), config)
+  assert found.num_filters == 2
+  order = np.argsort(np.asarray(found.mean)[:, 0, 0, 0])
+  expected = points[np.argsort(points[:, 0, 0, 0])]
+  np.testing.assert_allclose(np.asarray(found.mean)[order], expected, atol=1e-6)
+  np.testing.assert_array_equal(found.variance, FLOOR)
