@@ -15,23 +15,17 @@ import pathlib
 import platform
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import nsn_jax
+from experiments import flags as command_line
 from nsn_jax import data, em
 from nsn_jax.network import map_sizes
-
-_END_TO_END = flags.DEFINE_bool("end_to_end", False, "Time fit on MNIST and 50,000 samples too.")
-_PRESET = flags.DEFINE_string("preset", "mnist", "Preset of the end-to-end rows.")
-_DATASET = flags.DEFINE_string("dataset", "mnist", "Data set of the end-to-end rows.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets.")
-_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 50_000, "Samples of the end-to-end row.")
-_REPEATS = flags.DEFINE_integer("repeats", 7, "Times that each row is measured.", lower_bound=1)
-_JSON = flags.DEFINE_string("json", None, "Where to write the numbers, too.")
 
 #: Patches N, values D, filters K.
 SIZES = ((400_000, 16, 96), (60_000, 864, 130), (30_000, 2556, 242), (10_000, 4680, 131))
@@ -106,10 +100,12 @@ def sample_products(nsn: nsn_jax.NSN, size: tuple[int, int]) -> float:
   return total
 
 
-def end_to_end(repeats: int) -> dict:
+def end_to_end(
+  dataset: str, data_dir: str | None, preset: str, num_samples: int, repeats: int
+) -> dict[str, Any]:
   """Times `fit` and `sample` against the bare products that they are made of."""
-  images = data.load(_DATASET.value, data_dir=_DATA_DIR.value).images
-  config = nsn_jax.configs.get(_PRESET.value)
+  images = data.load(dataset, data_dir=data_dir).images
+  config = nsn_jax.configs.get(preset)
   last: dict[int, nsn_jax.Progress] = {}
 
   def report(progress: nsn_jax.Progress) -> None:
@@ -126,11 +122,11 @@ def end_to_end(repeats: int) -> dict:
     one = float(h * w * len(images)) * filters.num_values * filters.num_filters
     per_pass += one
     passes += float(progress.patches) * filters.num_values * filters.num_filters
-  key, count = jax.random.key(1), _NUM_SAMPLES.value
+  key, count = jax.random.key(1), num_samples
   sample_seconds = least_seconds(lambda: nsn_jax.sample(key, nsn, count), 1)
   own = sample_products(nsn, size) * count / rate
   return {
-    "preset": _PRESET.value,
+    "preset": preset,
     "num_filters": nsn.num_filters,
     "fit_seconds": fit_seconds,
     "fit_in_bare_passes": fit_seconds * rate / per_pass,
@@ -148,12 +144,22 @@ def _bare_rate(repeats: int) -> float:
   return n * d * k / least_seconds(lambda: x @ mean.T, repeats)
 
 
-def main(argv: list[str]) -> None:
+def _define_flags() -> None:
+  flags.DEFINE_bool("end_to_end", False, "Times fit on a data set and 50,000 samples, too.")
+  flags.DEFINE_string("preset", "mnist", "Preset of the end-to-end rows.")
+  flags.DEFINE_string("dataset", "mnist", "Data set of the end-to-end rows.")
+  flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
+  command_line.define_num_samples(50_000)
+  flags.DEFINE_integer("repeats", 7, "Times that each row is measured.", lower_bound=1)
+  flags.DEFINE_string("json", None, "Where to write the numbers, too.")
+
+
+def _main() -> None:
   """Prints the tables."""
-  del argv
+  given = flags.FLAGS
   device = jax.devices()[0]
   print(f"{device.device_kind} ({device.platform}), {platform.machine()}, jax {jax.__version__}")
-  rows = em_rows(_REPEATS.value)
+  rows = em_rows(given.repeats)
   print("An EM pass, as a multiple of the bare product in numpy")
   print("      N      D    K  bare ms  nsn_jax  all exact  faiss  scikit-learn")
   for row in rows:
@@ -163,8 +169,10 @@ def main(argv: list[str]) -> None:
       f"{row['nsn_jax_exact']:9.2f}  {peers[0]:>5}  {peers[1]:>12}"
     )
   result = {"device": device.device_kind, "em": rows}
-  if _END_TO_END.value:
-    found = end_to_end(_REPEATS.value)
+  if given.end_to_end:
+    found = end_to_end(
+      given.dataset, given.data_dir, given.preset, given.num_samples, given.repeats
+    )
     result["end_to_end"] = found
     print(
       f"fit {found['preset']} {found['num_filters']}: {found['fit_seconds']:.0f} s, the time of "
@@ -172,13 +180,14 @@ def main(argv: list[str]) -> None:
       f"({found['passes_made']:.0f} passes made)"
     )
     print(
-      f"{_NUM_SAMPLES.value} samples: {found['sample_seconds']:.1f} s, "
+      f"{given.num_samples} samples: {found['sample_seconds']:.1f} s, "
       f"{found['sample_ratio']:.2f} times the sampler's own products "
       f"({found['sample_products_seconds']:.1f} s in numpy)"
     )
-  if _JSON.value:
-    pathlib.Path(_JSON.value).write_text(json.dumps(result, indent=2) + "\n")
+  if given.json:
+    pathlib.Path(given.json).write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-  app.run(main)
+  _define_flags()
+  command_line.run(_main)

@@ -7,6 +7,7 @@ can import each other.
 import dataclasses
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -75,6 +76,13 @@ def define_data() -> None:
   flags.DEFINE_integer("limit", None, "Takes the first images only, so many.", lower_bound=1)
 
 
+def define_judged_model() -> None:
+  """`--model`, and the data set that it is judged on."""
+  flags.DEFINE_string("model", None, "Model file.")
+  flags.DEFINE_string("dataset", "mnist", "Data set of the model.")
+  flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
+
+
 def define_sampler() -> None:
   """`--gamma --alpha --beta --num_draws`, by default the network's own."""
   for name, kind, meaning in (
@@ -96,7 +104,8 @@ def sampler(default: nsn_jax.SamplerConfig) -> nsn_jax.SamplerConfig:
     ValueError: for a value out of its range.
   """
   names = [field.name for field in dataclasses.fields(default)]
-  given = {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].value is not None}
+  values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
+  given = {name: value for name, value in values.items() if value is not None}
   return dataclasses.replace(default, **given)
 
 

@@ -14,18 +14,12 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from sklearn.cluster import KMeans
 
 import nsn_jax
+from experiments import flags as command_line
 from nsn_jax import data, em, layer, stream
-
-_MODEL = flags.DEFINE_string("model", None, "Model file to check.", required=True)
-_DATASET = flags.DEFINE_string("dataset", "mnist", "The data set that it was trained on.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets.")
-_LIMIT = flags.DEFINE_integer("limit", None, "First images of the data set only.")
-_BUDGET = flags.DEFINE_float("memory_budget_gb", 4.0, "For maps held between passes.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of k-means and of its patches.")
 
 #: The paper's numbers of filters (Tables 3 and 4).
 _PAPER = {
@@ -84,16 +78,24 @@ def check(key: jax.Array, nsn: nsn_jax.NSN, images: np.ndarray, seed: int, budge
   return rows
 
 
-def main(argv: list[str]) -> None:
+def _define_flags() -> None:
+  command_line.define_judged_model()
+  flags.DEFINE_integer("limit", None, "First images of the data set only.", lower_bound=1)
+  flags.DEFINE_float("memory_budget_gb", 4.0, "For maps held between passes.", lower_bound=0.0)
+  command_line.define_seed("Seed of k-means and of its patches.")
+
+
+def _main() -> None:
   """Prints the table and writes it beside the model."""
-  del argv
-  nsn = nsn_jax.load(_MODEL.value)
-  dataset = data.load(_DATASET.value, data_dir=_DATA_DIR.value, limit=_LIMIT.value)
+  given = flags.FLAGS
+  model = command_line.required("model", "a model file")
+  nsn = nsn_jax.load(model)
+  dataset = data.load(given.dataset, data_dir=given.data_dir, limit=given.limit)
   rows = check(
-    jax.random.key(_SEED.value), nsn, dataset.images, _SEED.value, int(_BUDGET.value * 1e9)
+    jax.random.key(given.seed), nsn, dataset.images, given.seed, int(given.memory_budget_gb * 1e9)
   )
-  paper = _PAPER.get(_DATASET.value, ())
-  print(f"{_MODEL.value} on {len(dataset.images)} images of {_DATASET.value}")
+  paper = _PAPER.get(given.dataset, ())
+  print(f"{model} on {len(dataset.images)} images of {given.dataset}")
   print("layer  filters  paper  mean best similarity: grown  k-means + EM  difference")
   for row in rows:
     index = row["layer"]
@@ -102,9 +104,10 @@ def main(argv: list[str]) -> None:
       f"{index:5d}  {row['num_filters']:7d}  {count:>5}  {row['grown']:27.4f}  "
       f"{row['kmeans']:12.4f}  {row['difference']:+10.4f}"
     )
-  out = pathlib.Path(_MODEL.value).with_suffix(".growth.json")
+  out = pathlib.Path(model).with_suffix(".growth.json")
   out.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-  app.run(main)
+  _define_flags()
+  command_line.run(_main)

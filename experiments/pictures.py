@@ -18,8 +18,12 @@ import nsn_jax
 
 Images = npt.NDArray | jax.Array
 
-#: A grid is enlarged to about this width, so that a README shows its pixels as they are.
+#: A grid is enlarged to about this width, so that a README shows its pixels as they are,
 _WIDTH = 800
+#: but an image to no more than this, where there are few.
+_TILE = 200
+#: A title has at least this width.
+_TITLE_WIDTH = 480
 _GAP = 3
 _TITLE_SIZE = 18
 _PHASES = {"growth": "growth", "exchange": "exchange", "em": "EM"}
@@ -54,7 +58,8 @@ def grid(
 ) -> tuple[int, int]:
   """Draws images side by side, row by row, all on the same scale.
 
-  Each pixel becomes a square of so many pixels that the grid is about 800 wide, or somewhat more.
+  Each pixel becomes a square of so many pixels that the grid is about 800 wide, or somewhat more;
+  few images make a narrower one.
 
   Args:
     images: [N, H, W, C], uint8, or float, which is clipped to `limits`.
@@ -81,10 +86,10 @@ def grid(
     raise ValueError(f"columns: expected an integer of at least 1, got {columns!r}")
   columns = min(columns, count)
   rows = -(-count // columns)
-  scale = max(1, math.ceil((_WIDTH / columns - _GAP) / width))
+  scale = max(1, min(math.ceil((_WIDTH / columns - _GAP) / width), _TILE // width))
   enlarged = _coloured(to_uint8(images, limits)).repeat(scale, axis=1).repeat(scale, axis=2)
   height, width = height * scale, width * scale
-  total_width = columns * (width + _GAP) + _GAP
+  total_width = max(columns * (width + _GAP) + _GAP, _TITLE_WIDTH if title else 0)
   lines = _wrapped(title, total_width - 2 * _GAP) if title else []
   top = len(lines) * (_TITLE_SIZE + 6) + (6 if lines else 0)
   sheet = np.full((top + rows * (height + _GAP) + _GAP, total_width, 3), 255, np.uint8)
@@ -139,6 +144,9 @@ def growth_curve(
   # An axis is narrow for one layer and would hide its labels.
   figure = Figure(figsize=(max(3.4 * len(history), 5.5), 5.6), layout="constrained")
   axes = figure.subplots(2, len(history), sharex="col", squeeze=False)
+  # A share of exactly 0 has no place on a logarithmic axis: it is drawn at the axis' foot.
+  least = min((r.below_share for rows in history for r in rows if r.below_share > 0), default=0.01)
+  foot = min(max(10.0 ** math.floor(math.log10(least)), 1e-5), 0.01)
   for layer, records in enumerate(history):
     upper, lower = axes[:, layer]
     steps = np.arange(1, len(records) + 1)
@@ -147,9 +155,7 @@ def growth_curve(
     upper.plot([0, *steps], [1, *(r.num_filters for r in records)], color="#1f4e79")
     upper.yaxis.set_major_locator(MaxNLocator(integer=True))
     shares = np.array([r.below_share for r in records])
-    # A share of exactly 0 has no place on this axis: it is drawn at its foot.
-    foot = 1e-4
-    lower.semilogy(steps, np.maximum(shares, foot), color="#a63603")
+    lower.semilogy(steps, np.maximum(shares, foot), color="#a63603", clip_on=False)
     lower.set_ylim(foot, 1.3)
     upper.set_ylim(bottom=0)
     upper.set_xlim(0, len(records) + 0.5)

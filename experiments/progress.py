@@ -13,8 +13,9 @@ import nsn_jax
 _LOG_SECONDS = 15.0
 _REFRESH_SECONDS = 0.1
 
-_BAR = "{desc} |{bar:16}|{postfix}"
-_NO_BAR = "{desc}{postfix}"
+#: The bar comes last: in a narrow window it is what can be spared.
+_BAR = "{desc} |{bar:16}|"
+_NO_BAR = "{desc}"
 
 
 class ProgressLine:
@@ -51,15 +52,14 @@ class ProgressLine:
     self._bar.bar_format = _BAR if progress.num_steps else _NO_BAR
     self._bar.total = progress.num_steps or 1
     self._bar.n = min(done, self._bar.total)
-    self._bar.set_postfix_str(left.removeprefix(", "), refresh=False)
-    self._bar.set_description_str(text, refresh=True)
+    self._bar.set_description_str(text + left, refresh=True)
 
   def _text(self, progress: nsn_jax.Progress) -> str:
     parts = [f"layer {progress.layer} [{progress.layer + 1}/{self.num_layers}] {progress.phase}"]
     of = f"/{progress.num_steps}" if progress.num_steps else ""
-    parts.append(f"step {progress.step + 1}{of}")
+    parts[0] += f" {progress.step + 1}{of}"
     if progress.record is not None:
-      parts.append(f"{progress.record.num_filters} filters")
+      parts.append(_filters(progress.record.num_filters))
       parts.append(f"{progress.record.below_share:.1%} below threshold")
     start, _, patches = self._begun
     seconds = self._shown - start
@@ -73,16 +73,22 @@ class ProgressLine:
     if not progress.num_steps or done <= begun:
       return ""
     seconds = (now - start) / (done - begun) * max(progress.num_steps - done, 0.0)
-    return f", at most {_clock(seconds)} left of this phase"
+    return f", phase done in {_clock(seconds)} at most"
 
   def layer_done(self, layer: int, history: Sequence[nsn_jax.Record]) -> None:
     """Says what a layer found; this line stays."""
+    if not history:  # A configuration that allows one filter and no pass over the data.
+      return
     last = history[-1]
     self.say(
-      f"layer {layer} [{layer + 1}/{self.num_layers}]: {last.num_filters} filters, "
+      f"layer {layer} [{layer + 1}/{self.num_layers}]: {_filters(last.num_filters)}, "
       f"{last.below_share:.2%} of the patches below threshold, "
       f"mean best similarity {last.mean_similarity:.3f}, {_clock(last.seconds)}"
     )
+    if self._bar is not None:
+      # Maps are encoded and programs compiled now, of which nothing is reported.
+      self._bar.bar_format = _NO_BAR
+      self._bar.set_description_str("preparing what comes next", refresh=True)
 
   def say(self, line: str) -> None:
     """Prints a line that stays, above the live one."""
@@ -95,6 +101,10 @@ class ProgressLine:
     """Takes the live line away."""
     if self._bar is not None:
       self._bar.close()
+
+
+def _filters(count: int) -> str:
+  return f"{count} filter{'s' * (count > 1)}"
 
 
 def _short(number: float) -> str:

@@ -13,40 +13,42 @@ import pathlib
 import time
 
 import jax
-from absl import app, flags
+from absl import flags
 
 import nsn_jax
+from experiments import flags as command_line
 from experiments import pictures, scoring
 
-_DATASET = flags.DEFINE_string("dataset", "mnist", "A data set with labels.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets.")
-_MODEL = flags.DEFINE_string("model", None, "Model file.", required=True)
-_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 10_000, "Samples to score.", lower_bound=100)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the noise.")
+
+def _define_flags() -> None:
+  command_line.define_judged_model()
+  command_line.define_num_samples(10_000)
+  command_line.define_seed("Seed of the noise.")
 
 
-def main(argv: list[str]) -> None:
+def _main() -> None:
   """Scores real images and samples."""
-  del argv
-  judge = scoring.judge(_DATASET.value, data_dir=_DATA_DIR.value)
+  given = flags.FLAGS
+  model = command_line.required("model", "a model file")
+  judge = scoring.judge(given.dataset, data_dir=given.data_dir)
   real = scoring.score(judge, judge.test.images)
-  nsn = nsn_jax.load(_MODEL.value)
+  nsn = nsn_jax.load(model)
   start = time.perf_counter()
   score, images = scoring.score_samples(
-    jax.random.key(_SEED.value), judge, nsn, _NUM_SAMPLES.value
+    jax.random.key(given.seed), judge, nsn, given.num_samples
   )
   seconds = time.perf_counter() - start
   print(f"judge: accuracy {judge.test_accuracy:.4f} on test images")
   print(f"real:    {real.row()}")
   print(f"samples: {score.row()}")
   print(f"filters {nsn.num_filters}, {nsn.config.sampler}")
-  stem = pathlib.Path(_MODEL.value).with_suffix("")
+  stem = pathlib.Path(model).with_suffix("")
   pictures.grid(images[:100], stem.with_suffix(".samples.png"), title="", columns=20)
   pictures.histograms(judge.train.images, images, stem.with_suffix(".pixels.png"))
   found = {
-    "dataset": _DATASET.value,
+    "dataset": given.dataset,
     "num_filters": nsn.num_filters,
-    "num_samples": _NUM_SAMPLES.value,
+    "num_samples": given.num_samples,
     "sampler": dataclasses.asdict(nsn.config.sampler),
     "judge_accuracy": judge.test_accuracy,
     "real": real.as_dict(),
@@ -57,4 +59,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  _define_flags()
+  command_line.run(_main)

@@ -290,12 +290,14 @@ def draw_filters(
   patches = np.asarray(nsn_jax.decode(key, nsn, one_hot, sampler, layer=layer))
   # One scale for all filters: a few stray values must not decide it, nor what is no colour.
   low, high = np.clip(np.quantile(patches, _SHOWN_QUANTILES), 0.0, 1.0).tolist()
-  which = f"the {count}" if shown == count else f"the first {shown} of {count}"
+  which = f"{count}" if shown == count else f"the first {shown} of {count}"
   height, width = patches.shape[1:3]
+  whole = nsn.whitening is None or patches.shape[1:] == nsn.whitening.mean.shape
+  where = "" if whole else " in the middle of the mean image"
   pictures.grid(
     patches, path, columns=_FILTER_COLUMNS, limits=(low, high),
-    title=f"layer {layer}: {which} filters, decoded to {height}x{width} pixels; "
-    f"black is {low:.2f}, white is {high:.2f}",
+    title=f"layer {layer}: {which} filter{'s' * (count > 1)} decoded to {height}x{width} "
+    f"pixels{where}; black {low:.2f}, white {high:.2f}",
   )  # fmt: skip
 
 
@@ -446,6 +448,8 @@ def _main() -> None:
     return given[name].value if given[name].present else stored.get(name, given[name].value)
 
   dataset = setting("dataset")
+  if not dataset and given.resume and not stored:
+    raise ValueError(f"resume: expected a workdir where training began, got {workdir!r}")
   if not dataset:
     raise ValueError(f"dataset: expected one of {', '.join(data.NAMES)}, got none")
   preset = setting("preset")

@@ -65,16 +65,15 @@ def zero_statistics(filters: Filters) -> Statistics:
   """The statistics of no patch at all."""
   k, shape = filters.num_filters, filters.mean.shape
   # numpy's zeros: jax's would compile a program for each shape where nothing else is jitted.
-  zeros = Statistics(
-    count=np.zeros([k], np.int32),
-    residual_sum=np.zeros(shape, np.float32),
-    center_sum=np.zeros(shape, np.float32),
-    square_sum=np.zeros([k], np.float32),
-    similarity_sum=np.zeros([], np.float32),
-    num_patches=np.zeros([], np.int32),
-    num_below=np.zeros([], np.int32),
+  return Statistics(
+    count=jax.device_put(np.zeros([k], np.int32)),
+    residual_sum=jax.device_put(np.zeros(shape, np.float32)),
+    center_sum=jax.device_put(np.zeros(shape, np.float32)),
+    square_sum=jax.device_put(np.zeros([k], np.float32)),
+    similarity_sum=jax.device_put(np.zeros([], np.float32)),
+    num_patches=jax.device_put(np.zeros([], np.int32)),
+    num_below=jax.device_put(np.zeros([], np.int32)),
   )
-  return jax.device_put(zeros)
 
 
 def add_statistics(a: Statistics, b: Statistics) -> Statistics:

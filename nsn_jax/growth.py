@@ -64,7 +64,7 @@ def resize_bank(bank: Filters, capacity: int) -> Filters:
   new_mean = np.zeros((capacity, *mean.shape[1:]), np.float32)
   new_variance = np.full((capacity,), np.inf, np.float32)
   new_mean[:keep], new_variance[:keep] = mean[:keep], variance[:keep]
-  return jax.device_put(Filters(new_mean, new_variance))
+  return Filters(jax.device_put(new_mean), jax.device_put(new_variance))
 
 
 def _compact(bank: Filters) -> Filters:
@@ -201,26 +201,35 @@ def _insert(bank: Filters, new: Filters, accept: jax.Array) -> Filters:
 
 
 def _em_steps(
-  patches: jax.Array, bank: Filters, steps: int, min_patches: int, floor: jax.Array
-) -> Filters:
-  """EM iterations that drop filters of too few patches; compacted."""
+  patches: jax.Array,
+  bank: Filters,
+  threshold: jax.Array,
+  floor: jax.Array,
+  steps: int,
+  min_patches: int,
+) -> tuple[Filters, StepInfo]:
+  """EM iterations that drop filters of too few patches, and what the last bank is like.
 
-  def step(_: jax.Array, bank: Filters) -> Filters:
-    statistics = em.e_step(patches, bank)
-    bank = em.m_step(statistics, bank, floor)
+  One more E-step than M-steps, in one loop: XLA takes seconds to compile an E-step on CPU, and so
+  compiles one.
+  """
+
+  def step(
+    index: jax.Array, carry: tuple[Filters, em.Statistics]
+  ) -> tuple[Filters, em.Statistics]:
+    bank, _ = carry
+    statistics = em.e_step(patches, bank, threshold, hold_below=True)
+    found = em.m_step(statistics, bank, floor)
     keep_one = jnp.arange(bank.num_filters) == jnp.argmax(statistics.count)
-    return _unborn_where((statistics.count < min_patches) & ~keep_one, bank)
+    found = _unborn_where((statistics.count < min_patches) & ~keep_one, found)
+    bank = jax.tree.map(lambda new, old: jnp.where(index < steps, new, old), found, bank)
+    return bank, statistics
 
-  return _compact(jax.lax.fori_loop(0, steps, step, bank))
-
-
-def _info(patches: jax.Array, bank: Filters, threshold: jax.Array) -> StepInfo:
-  statistics = em.e_step(patches, bank, threshold)
-  return StepInfo(
-    _num_born(bank),
-    statistics.num_below / patches.shape[0],
-    em.mean_similarity(statistics),
+  bank, statistics = jax.lax.fori_loop(0, steps + 1, step, (bank, em.zero_statistics(bank)))
+  info = StepInfo(
+    _num_born(bank), statistics.num_below / patches.shape[0], em.mean_similarity(statistics)
   )
+  return _compact(bank), info
 
 
 @functools.partial(jax.jit, static_argnames=("num_seeds", "em_steps", "min_patches"))
@@ -259,8 +268,7 @@ def growth_step(
   key = jax.random.fold_in(key, step)
   new = _propose(key, patches, found, weight, below, num_seeds, floor)
   bank = _insert(bank, new.filters, new.num_taken >= min_patches)
-  bank = _em_steps(patches, bank, em_steps, min_patches, floor)
-  return bank, _info(patches, bank, threshold)
+  return _em_steps(patches, bank, threshold, floor, em_steps, min_patches)
 
 
 def _removal_loss(patches: jax.Array, bank: Filters, found: em.Assignment) -> jax.Array:
@@ -325,12 +333,7 @@ def exchange_step(
     bank.mean.at[slot].set(new.filters.mean[best_new], mode="drop"),
     bank.variance.at[slot].set(new.filters.variance[best_new], mode="drop"),
   )
-
-  def step_em(_: jax.Array, bank: Filters) -> Filters:
-    return em.m_step(em.e_step(patches, bank), bank, floor)
-
-  swapped = jax.lax.fori_loop(0, em_steps, step_em, swapped)
-  info = _info(patches, swapped, threshold)
+  swapped, info = _em_steps(patches, swapped, threshold, floor, em_steps, min_patches=0)
   present = StepInfo(
     info.num_filters,
     jnp.mean(found.similarity < threshold),
