@@ -89,7 +89,8 @@ def first_filter(key: jax.Array, patches: jax.Array, floor: float, *, capacity: 
   mean = patches[jax.random.randint(key, (), 0, patches.shape[0])]
   variance = jnp.mean(jnp.sum((patches - mean) ** 2, axis=(1, 2, 3)))
   bank_mean = jnp.zeros((capacity, *patches.shape[1:]), jnp.float32).at[0].set(mean)
-  bank_variance = jnp.full((capacity,), jnp.inf).at[0].set(jnp.maximum(variance, floor))
+  # Not weakly typed, or the next step would be compiled twice.
+  bank_variance = jnp.full((capacity,), jnp.inf, jnp.float32).at[0].set(jnp.maximum(variance, floor))
   return Filters(bank_mean, bank_variance)
 
 

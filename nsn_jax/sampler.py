@@ -174,7 +174,7 @@ def _prepare(
   nsn: NSN, sampler: SamplerConfig, lowest: int, top: int
 ) -> tuple[tuple[_Knobs, ...], tuple[_Static, ...]]:
   """Knobs and static parts of layers lowest, ..., top."""
-  count = nsn.num_layers
+  count = len(nsn.config.layers)
   gamma, alpha, beta, draws = (
     sampler.per_layer(name, count)[lowest : top + 1]
     for name in ("gamma", "alpha", "beta", "num_draws")

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 from typing import Any
 
 import jax
@@ -44,13 +43,12 @@ def save(path: str | os.PathLike[str], nsn: NSN) -> None:
     "config": json.dumps(dataclasses.asdict(nsn.config)),
   }
   data = safetensors.numpy.save(arrays, metadata)
-  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
   try:
-    with os.fdopen(handle, "wb") as file:
-      file.write(data)
-    pathlib.Path(temporary).replace(path)
+    temporary.write_bytes(data)
+    temporary.replace(path)
   except BaseException:
-    pathlib.Path(temporary).unlink(missing_ok=True)
+    temporary.unlink(missing_ok=True)
     raise
 
 

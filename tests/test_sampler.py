@@ -168,7 +168,7 @@ def test_decode_of_one_hot_maps_equals_numpy(whitened):
 @pytest.mark.parametrize(("layer", "stop_layer"), [(2, 1), (2, 0), (1, 0)])
 def test_decode_to_a_lower_map_equals_numpy(layer, stop_layer):
   # A lower map is never un-whitened.
-  nsn, size = _network(layers=3, whitened=True), {2: 1, 1: 2, 0: 3}
+  nsn, size = _network(3, True, SamplerConfig()), {2: 1, 1: 2, 0: 3}
   maps, beta = _maps(layer, size[layer], size[layer]), (1.5, 0.8, 2.0)
   knobs = SamplerConfig(gamma=SHARP, beta=beta)
   found = decode(KEY, nsn, maps, knobs, layer=layer, stop_layer=stop_layer)
@@ -434,4 +434,4 @@ def test_beta_scales_about_the_whitening_mean():
   np.testing.assert_allclose(contrast(0.0), 0.0, atol=1e-6)
   # Pixel values as they come: not clipped.
   pixels = contrast(30.0) + mean
-  assert pixels.min() < -1 and pixels.max() > 2
+  assert pixels.min() < -0.5 and pixels.max() > 2

@@ -1,0 +1,319 @@
+"""Model files: bit for bit there and back, and nothing but a clear error for any other file."""
+
+import dataclasses
+import json
+import pathlib
+import pickle
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+from nsn_jax import configs
+from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
+from nsn_jax.filters import Filters
+from nsn_jax.network import NSN
+from nsn_jax.serialization import load, save
+from nsn_jax.whitening import Whitening
+
+
+def _network(whitened: bool = True) -> NSN:
+  """7 -> 3 -> 1, no field of its configuration at the default."""
+  rng = np.random.default_rng(0)
+
+  def array(*shape: int) -> jax.Array:
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+  filters = (
+    Filters(array(4, 3, 3, 2), jnp.abs(array(4)) + 1e-20),
+    Filters(array(3, 3, 3, 4), jnp.abs(array(3)) + 1e-4),
+  )
+  whitening = Whitening(array(7, 7, 2), array(2, 49, 49), array(2, 49, 49))
+  layers = tuple(
+    LayerConfig(
+      kernel=3, stride=stride, threshold=-1 / 3, growth_patches=123, seeds_per_step=5, em_steps=2,
+      min_patches=3, tolerated_share=0.01, patience=2, exchange_steps=0, max_filters=77,
+      max_passes=0, tolerance=1e-5, variance_floor=1e-6,
+    )
+    for stride in (2, 1)
+  )  # fmt: skip
+  sampler = SamplerConfig(gamma=(200.0, 20.0), num_draws=(1, 3), alpha=0.1, beta=-2.5)
+  config = NetworkConfig(
+    layers=layers, whitening_epsilon=0.3 if whitened else None, sampler=sampler
+  )
+  return NSN(filters, whitening if whitened else None, config)
+
+
+def _assert_same(a: NSN, b: NSN) -> None:
+  assert a.config == b.config and hash(a.config) == hash(b.config)
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    assert isinstance(x, jax.Array) and x.dtype == jnp.float32
+    np.testing.assert_array_equal(np.asarray(x).view(np.uint32), np.asarray(y).view(np.uint32))
+
+
+# there and back
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_a_network_comes_back_bit_for_bit(tmp_path, whitened):
+  nsn = _network(whitened)
+  path = tmp_path / "model.safetensors"
+  save(path, nsn)
+  _assert_same(load(path), nsn)
+  save(str(path), load(str(path)))  # Over itself, and by a name.
+  _assert_same(load(path), nsn)
+  assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("num_layers", [0, 1])
+def test_a_network_trained_in_part_comes_back(tmp_path, num_layers):
+  for whitened in (False, True):
+    nsn = _network(whitened)
+    part = dataclasses.replace(nsn, filters=nsn.filters[:num_layers])
+    save(tmp_path / "part", part)
+    _assert_same(load(tmp_path / "part"), part)
+
+
+@pytest.mark.parametrize("name", configs.names())
+def test_the_presets_configurations_come_back(tmp_path, name):
+  nsn = NSN((), None, dataclasses.replace(configs.get(name), whitening_epsilon=None))
+  save(tmp_path / "model", nsn)
+  assert load(tmp_path / "model").config == nsn.config
+
+
+def test_arrays_of_any_layout_come_back(tmp_path):
+  nsn = _network(whitened=False)
+  first = nsn.filters[0]
+  turned = Filters(np.asfortranarray(first.mean), np.asarray(first.variance)[::-1][::-1])
+  save(tmp_path / "model", NSN((turned, nsn.filters[1]), None, nsn.config))
+  _assert_same(load(tmp_path / "model"), nsn)
+
+
+def test_a_configuration_of_numpys_numbers_is_kept(tmp_path):
+  # Whatever a configuration takes can be saved: training must not end in an error here.
+  numbers = {"threshold": np.float32(-1.5), "tolerance": np.float64(0.25)}
+  layer = LayerConfig(kernel=3, stride=1, **numbers)
+  config = NetworkConfig(layers=(layer,), whitening_epsilon=None)
+  save(tmp_path / "model", NSN((), None, config))
+  found = load(tmp_path / "model").config.layers[0]
+  assert (found.threshold, found.tolerance) == (-1.5, 0.25)
+
+
+def test_files_hold_arrays_and_plain_values_only(tmp_path):
+  save(tmp_path / "model", _network())
+  with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
+    assert set(file.keys()) == {
+      "filters.0.mean", "filters.0.variance", "filters.1.mean", "filters.1.variance",
+      "whitening.mean", "whitening.transform", "whitening.inverse",
+    }  # fmt: skip
+    config = json.loads(file.metadata()["config"])
+  assert config["layers"][0]["max_filters"] == 77
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / "model"
+  save(path, _network())
+
+  def fail(*_: object) -> None:
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(pathlib.Path, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+      save(path, _network(whitened=False))
+  _assert_same(load(path), _network())
+  assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_save_where_nothing_can_be_written(tmp_path):
+  with pytest.raises(OSError, match="nowhere"):
+    save(tmp_path / "nowhere" / "model", _network())
+
+
+# other files
+
+
+@pytest.fixture
+def no_pickle(monkeypatch) -> None:
+  """Fails the test where anything is unpickled."""
+
+  def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("unpickled")
+
+  for name in ("load", "loads", "Unpickler"):
+    monkeypatch.setattr(pickle, name, refuse)
+  monkeypatch.setattr(np.lib.format, "read_array", refuse)
+
+
+def _tampered(path: pathlib.Path, arrays: dict[str, Any] = {}, **metadata: Any) -> pathlib.Path:  # noqa: B006
+  """A saved network with other arrays or metadata; None takes one away."""
+  save(path, _network())
+  with safetensors.safe_open(path, framework="numpy") as file:
+    old = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    about = file.metadata()
+  old = {name: value for name, value in {**old, **arrays}.items() if value is not None}
+  about = {name: value for name, value in {**about, **metadata}.items() if value is not None}
+  path.write_bytes(safetensors.numpy.save(old, about))
+  return path
+
+
+def _refused(path: pathlib.Path, message: str = "") -> None:
+  with pytest.raises(ValueError, match=f"^path: .*{message}") as caught:
+    load(path)
+  assert str(path) in str(caught.value)
+
+
+class _Exploit:
+  """Writes a file where it is unpickled."""
+
+  def __init__(self, path: pathlib.Path):
+    self.path = path
+
+  def __reduce__(self) -> tuple[Any, ...]:
+    return pathlib.Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0005, 0.01, 0.5, 0.999])
+def test_a_truncated_file_is_refused(tmp_path, share):
+  path = tmp_path / "model"
+  save(path, _network())
+  whole = path.read_bytes()
+  path.write_bytes(whole[: int(share * len(whole))])
+  _refused(path, "truncated")
+
+
+def test_a_file_with_a_tail_is_refused(tmp_path):
+  path = tmp_path / "model"
+  save(path, _network())
+  path.write_bytes(path.read_bytes() + b"\0" * 8)
+  _refused(path)
+
+
+@pytest.mark.parametrize("kind", ["random", "text", "zeros", "npz", "npy", "zip"])
+def test_a_foreign_file_is_refused(tmp_path, kind, no_pickle):
+  path = tmp_path / "model"
+  arrays = {"filters.0.mean": np.zeros([2, 3, 3, 1], np.float32)}
+  with path.open("wb") as file:
+    if kind == "npz":
+      np.savez(file, **arrays)
+    elif kind == "npy":
+      np.save(file, np.array([{}], object), allow_pickle=True)
+    else:
+      file.write({
+        "random": np.random.default_rng(0).bytes(5000), "text": b"digits\n" * 50,
+        "zeros": bytes(5000), "zip": b"PK\x03\x04" + bytes(100),
+      }[kind])  # fmt: skip
+  _refused(path)
+
+
+def test_a_pickle_is_never_unpickled(tmp_path, no_pickle):
+  path, trace = tmp_path / "model", tmp_path / "trace"
+  path.write_bytes(pickle.dumps(_Exploit(trace)))
+  _refused(path)
+  assert not trace.exists()
+
+
+def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
+  path = tmp_path / "model"
+  arrays = {"weight": np.zeros([2, 2], np.float32)}
+  path.write_bytes(safetensors.numpy.save(arrays))
+  _refused(path, "another file")
+  path.write_bytes(safetensors.numpy.save(arrays, {"format": "pt"}))
+  _refused(path, "another file")
+  path.write_bytes(safetensors.numpy.save(arrays, {"format": "nsn_jax"}))
+  _refused(path, "version")
+
+
+@pytest.mark.parametrize("version", ["0", "2", "1.0", "", None])
+def test_another_version_is_refused(tmp_path, version):
+  path = _tampered(tmp_path / "model", version=version)
+  _refused(path, re.escape(f"expected a model file of version 1, got version {version}"))
+
+
+def _config(**changes: Any) -> str:
+  return json.dumps({**dataclasses.asdict(_network().config), **changes})
+
+
+_LAYER = dataclasses.asdict(_network().config.layers[0])
+
+
+@pytest.mark.parametrize(
+  "config",
+  [
+    None,
+    "", "{", "null", "[]", "3", '"config"', "{}",
+    _config(surprise=1),
+    _config(layers=[]), _config(layers=None), _config(layers=3), _config(layers=[[]]),
+    _config(layers=[{**_LAYER, "surprise": 1}] * 2),
+    _config(layers=[{**_LAYER, "stride": 4}] * 2),
+    _config(layers=[{**_LAYER, "kernel": 2, "stride": 1}] * 2),
+    _config(layers=[{**_LAYER, "kernel": "3"}] * 2),
+    _config(layers=[{**_LAYER, "threshold": None}] * 2),
+    _config(layers=[{**_LAYER, "threshold": float("nan")}] * 2),
+    _config(layers=[_LAYER]), _config(layers=[{}, {}]),
+    _config(sampler={}, whitening_epsilon=-1), _config(sampler=None), _config(sampler={"x": 1}),
+    _config(sampler={"gamma": [1, 2, 3]}), _config(sampler={"gamma": "large"}),
+    _config(whitening_epsilon="much"), _config(whitening_epsilon=None),
+    "[" * 200_000,
+  ],
+)  # fmt: skip
+def test_a_tampered_configuration_is_refused(tmp_path, config):
+  _refused(_tampered(tmp_path / "model", config=config))
+
+
+def _zeros(*shape: int, dtype: Any = np.float32) -> np.ndarray:
+  return np.zeros(shape, dtype)
+
+
+_NAN = np.array([1.0, np.nan, 1.0], np.float32)
+_INF = np.array([1.0, np.inf, 1.0], np.float32)
+
+
+@pytest.mark.parametrize(
+  ("name", "value"),
+  [
+    ("filters.0.mean", None), ("filters.0.variance", None), ("filters.1.mean", None),
+    ("filters.0.mean", _zeros(4, 3, 3, 1)),  # the whitening has two channels
+    ("filters.0.mean", _zeros(4, 4, 4, 2)), ("filters.0.mean", _zeros(5, 3, 3, 2)),
+    ("filters.0.mean", _zeros(4, 18)), ("filters.0.mean", _zeros()),
+    ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=np.float64)),
+    ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=np.int32)),
+    ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=np.float16)),
+    ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=jnp.bfloat16)),
+    ("filters.1.mean", _zeros(3, 3, 3, 5)),  # the layer below has four filters
+    ("filters.0.mean", np.full([4, 3, 3, 2], np.nan, np.float32)),
+    ("filters.1.variance", _NAN), ("filters.1.variance", _INF),
+    ("filters.1.variance", _zeros(3)), ("filters.1.variance", -np.ones(3, np.float32)),
+    ("filters.1.variance", np.ones([3, 1], np.float32)), ("filters.1.variance", _zeros()),
+    ("filters.2.mean", _zeros(2, 3, 3, 3)), ("surprise", _zeros(1)),
+    ("whitening.mean", None), ("whitening.inverse", None),
+    ("whitening.mean", _zeros(7, 7)), ("whitening.mean", _zeros(7, 7, 1)),
+    ("whitening.transform", _zeros(2, 48, 49)), ("whitening.inverse", _zeros(49, 49)),
+    ("whitening.transform", np.full([2, 49, 49], np.inf, np.float32)),
+  ],
+)  # fmt: skip
+def test_tampered_arrays_are_refused(tmp_path, name, value):
+  _refused(_tampered(tmp_path / "model", arrays={name: value}))
+
+
+def test_a_layer_without_filters_is_refused(tmp_path):
+  nothing = {"filters.1.mean": _zeros(0, 3, 3, 4), "filters.1.variance": _zeros(0)}
+  _refused(_tampered(tmp_path / "model", arrays=nothing))
+
+
+def test_a_lower_layer_that_is_missing_is_refused(tmp_path):
+  nothing = {"filters.0.mean": None, "filters.0.variance": None}
+  _refused(_tampered(tmp_path / "model", arrays=nothing))
+
+
+def test_no_file(tmp_path):
+  for path in (tmp_path / "model", tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^path: .*") as caught:
+      load(path)
+    assert str(path) in str(caught.value)
