@@ -143,7 +143,7 @@ def test_statistics_add_up_over_any_split():
   _assert_close(em.add_statistics(first, second), whole)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 64, 299, 5000])
+@pytest.mark.parametrize("chunk_size", [7, 299])
 def test_e_step_does_not_depend_on_the_chunk_size(chunk_size):
   patches, filters = _data()
   threshold = _median_threshold()

@@ -20,7 +20,7 @@ NUM_IMAGES = 300
 CONFIG = NetworkConfig(
   layers=(
     LayerConfig(
-      kernel=4, stride=2, threshold=-0.6, growth_patches=1500, exchange_steps=4, em_steps=2
+      kernel=4, stride=2, threshold=-0.75, growth_patches=1500, exchange_steps=4, em_steps=2
     ),
     # Few patches for growth, so that a budget may hold them and not all maps.
     LayerConfig(
