@@ -42,14 +42,14 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.712, -1.878, -0.837),
     1.0,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=3.0),
+    SamplerConfig(gamma=(400.0, 280.0, 140.0), beta=2.5),
   ),
   # The same on plain images, as the paper has it.
   "mnist-plain": _network(
     _WINDOWS_28,
     (-0.8, -1.39, -1.47),
     None,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.25),
+    SamplerConfig(gamma=(400.0, 60.0, 5.0), beta=1.25),
     ({}, {}, {"growth_patches": 20_000, "seeds_per_step": 24}),
   ),
 }
