@@ -62,7 +62,8 @@ def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None
   if num_channels is not None and value.shape[-1] != num_channels:
     raise ValueError(f"{name}: expected {num_channels} channels, one a filter of its layer, "
                      f"got shape {tuple(value.shape)}")
-  _range(name, value)
+  if max(map(abs, _range(name, value))) > np.finfo(np.float32).max:
+    raise ValueError(f"{name}: expected values within float32, got larger ones")
 
 
 def window(size: Sequence[int], kernel: int, stride: int, layer: int | None = None) -> None:
@@ -88,9 +89,23 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> None:
     raise ValueError(f"{name}: expected an integer {bound}, got {value!r}")
 
 
+def number(name: str, value: Any, low: float, *, above: bool = False) -> float:
+  """The number as Python's float.
+
+  Raises:
+    ValueError: unless it is finite and at least `low`, or above it.
+  """
+  real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+  if not real or not np.isfinite(value) or value < low or (above and value == low):
+    bound = "" if low == -np.inf else f" above {low}" if above else f" of at least {low}"
+    raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
+  return float(value)
+
+
 def key(name: str, value: Any) -> None:
   """Raises ValueError unless `value` is one PRNG key."""
   typed = isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
-  raw = hasattr(value, "dtype") and value.dtype == np.uint32 and value.ndim == 1
+  # Raw keys are of 2 words, or 4 for the rbg generators.
+  raw = getattr(value, "dtype", None) == np.uint32 and value.shape in ((2,), (4,))
   if not ((typed and value.ndim == 0) or raw):
     raise ValueError(f"{name}: expected one PRNG key, as jax.random.key(0), got {value!r}")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from nsn_jax import numerics
+from nsn_jax import checks, numerics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,20 +55,23 @@ class LayerConfig:
       ("max_passes", 0),
     ):  # fmt: skip
       value = getattr(self, name)
-      if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{name}: expected an integer of at least {low}, got {value!r}")
+      checks.integer(name, value, low)
+      object.__setattr__(self, name, int(value))
     if self.stride > self.kernel:
       raise ValueError(
         f"stride: expected at most kernel={self.kernel}, got {self.stride}, "
         "which leaves pixels that no window covers"
       )
-    if not self.threshold == self.threshold or abs(self.threshold) == float("inf"):
-      raise ValueError(f"threshold: expected a finite number, got {self.threshold!r}")
+    plain = {
+      "threshold": checks.number("threshold", self.threshold, float("-inf")),
+      "variance_floor": checks.number("variance_floor", self.variance_floor, 0.0, above=True),
+    }
     for name in ("tolerated_share", "tolerance"):
-      if not 0 <= getattr(self, name) < 1:
-        raise ValueError(f"{name}: expected a number in [0, 1), got {getattr(self, name)!r}")
-    if not self.variance_floor > 0:
-      raise ValueError(f"variance_floor: expected a positive number, got {self.variance_floor!r}")
+      plain[name] = checks.number(name, getattr(self, name), 0.0)
+      if plain[name] >= 1:
+        raise ValueError(f"{name}: expected a number in [0, 1), got {plain[name]!r}")
+    for name, value in plain.items():  # plain values, also where numpy's came: files hold them
+      object.__setattr__(self, name, value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,8 +152,8 @@ class NetworkConfig:
     for layer in self.layers:
       if not isinstance(layer, LayerConfig):
         raise ValueError(f"layers: expected LayerConfig only, got {layer!r}")
-    epsilon = self.whitening_epsilon
-    if epsilon is not None and not 0 < epsilon < float("inf"):
-      raise ValueError(f"whitening_epsilon: expected a positive number or None, got {epsilon!r}")
+    if self.whitening_epsilon is not None:
+      epsilon = checks.number("whitening_epsilon", self.whitening_epsilon, 0.0, above=True)
+      object.__setattr__(self, "whitening_epsilon", epsilon)
     for name in ("gamma", "num_draws", "alpha", "beta"):
       self.sampler.per_layer(name, len(self.layers))

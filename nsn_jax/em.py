@@ -170,7 +170,8 @@ def _chunk_statistics(
 
   def members(assignment: Assignment) -> tuple[jax.Array, jax.Array]:
     below = (assignment.similarity < threshold) & valid
-    held = valid if hold_below else valid & ~below
+    won = valid & (assignment.similarity > -jnp.inf)  # an unborn filter wins nothing
+    held = won if hold_below else won & ~below
     return jnp.where(held, assignment.index, k), below
 
   def from_differences() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -259,6 +260,8 @@ def e_step(
   zero = zero._replace(
     residual_sum=zero.residual_sum.reshape(-1, d), center_sum=zero.center_sum.reshape(-1, d)
   )
+  # Like the patches, so that under shard_map they vary over the mesh as the sums will.
+  zero = jax.tree.map(lambda x: jnp.zeros_like(flat, x.dtype, x.shape), zero)
 
   def step(total: Statistics, chunk: tuple[jax.Array, jax.Array]) -> tuple[Statistics, None]:
     return add_statistics(total, _chunk_statistics(*chunk, projection, tau, hold_below)), None

@@ -90,7 +90,8 @@ def first_filter(key: jax.Array, patches: jax.Array, floor: float, *, capacity: 
   variance = jnp.mean(jnp.sum((patches - mean) ** 2, axis=(1, 2, 3)))
   bank_mean = jnp.zeros((capacity, *patches.shape[1:]), jnp.float32).at[0].set(mean)
   # Not weakly typed, or the next step would be compiled twice.
-  bank_variance = jnp.full((capacity,), jnp.inf, jnp.float32).at[0].set(jnp.maximum(variance, floor))
+  bank_variance = jnp.full((capacity,), jnp.inf, jnp.float32)
+  bank_variance = bank_variance.at[0].set(jnp.maximum(variance, floor))
   return Filters(bank_mean, bank_variance)
 
 
@@ -103,7 +104,7 @@ def _squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _pick_seeds(
-  key: jax.Array, patches: jax.Array, weight: jax.Array, num_seeds: int
+  key: jax.Array, patches: jax.Array, weight: jax.Array, num_seeds: int, reach: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Draws spread seeds among the patches of positive weight: k-means|| then k-means++.
 
@@ -116,10 +117,11 @@ def _pick_seeds(
     patches: [N, D].
     weight: [N], at least 0.
     num_seeds: S.
+    reach: squared distance; what is no further from an earlier seed is left to that one.
 
   Returns:
     Seeds [S, D], and bool [S] which of them stand for something: none does where no weight is
-    positive, and copies of an earlier seed do not.
+    positive, and none within reach of an earlier seed.
   """
   pool_key, first_key, spread_key = jax.random.split(key, 3)
   # Gumbel top-k is a weighted draw without replacement.
@@ -136,7 +138,7 @@ def _pick_seeds(
   ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     nearest, chosen = carry
     nearest = jnp.minimum(nearest, between[chosen])
-    distance = jnp.where(valid, nearest, 0.0)
+    distance = jnp.where(valid & (nearest > reach), nearest, 0.0)
     following = jax.random.categorical(step_key, jnp.log(distance))
     return (nearest, following), (chosen, distance[following] > 0.0)
 
@@ -153,6 +155,7 @@ def _propose(
   weight: jax.Array,
   eligible: jax.Array,
   num_seeds: int,
+  reach: jax.Array,
   floor: jax.Array,
 ) -> Proposal:
   """Tries new filters at spread seeds.
@@ -167,10 +170,11 @@ def _propose(
     weight: [N], seeds are drawn in proportion.
     eligible: bool [N], patches that a new filter may take.
     num_seeds: S.
+    reach: squared distance that seeds keep from each other.
     floor: variance floor.
   """
   flat = patches.reshape(patches.shape[0], -1)
-  seeds, valid = _pick_seeds(key, flat, weight, num_seeds)
+  seeds, valid = _pick_seeds(key, flat, weight, num_seeds, reach)
   distance = jnp.where(valid, _squared_distances(flat, seeds), jnp.inf)
   nearest = jnp.argmin(distance, axis=1)
   taken = eligible & (jnp.min(distance, axis=1) < found.distance)
@@ -267,7 +271,10 @@ def growth_step(
   below = found.similarity < threshold
   weight = jnp.where(below, 1.0, 0.0)
   key = jax.random.fold_in(key, step)
-  new = _propose(key, patches, found, weight, below, num_seeds, floor)
+  # A filter of variance v = d gives a patch at distance d a similarity of -1/2 - log(d)/2: within
+  # this reach of a seed no patch needs another. Without it, one cluster gets several seeds.
+  reach = jnp.exp(-1.0 - 2.0 * threshold)
+  new = _propose(key, patches, found, weight, below, num_seeds, reach, floor)
   bank = _insert(bank, new.filters, new.num_taken >= min_patches)
   return _em_steps(patches, bank, threshold, floor, em_steps, min_patches)
 
@@ -323,7 +330,8 @@ def exchange_step(
   found = em.assign(patches, bank)
   weight = found.distance / bank.variance[found.index]
   key = jax.random.fold_in(key, step)
-  new = _propose(key, patches, found, weight, jnp.ones_like(weight, bool), num_seeds, floor)
+  anywhere, apart = jnp.ones_like(weight, bool), jnp.zeros([])
+  new = _propose(key, patches, found, weight, anywhere, num_seeds, apart, floor)
   loss = _removal_loss(patches, bank, found)
   tried = min(num_seeds, bank.num_filters)
   gain, best_new = jax.lax.top_k(new.gain, tried)

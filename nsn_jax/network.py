@@ -94,6 +94,8 @@ def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
   Raises:
     ValueError: for images that are not as above, or not what the network was trained on.
   """
+  if not nsn.filters:
+    raise ValueError("nsn: expected a network of at least one trained layer, got none")
   checks.images("images", images)
   channels = nsn.filters[0].mean.shape[-1]
   if images.shape[-1] != channels:

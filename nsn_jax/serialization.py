@@ -33,10 +33,11 @@ def save(path: str | os.PathLike[str], nsn: NSN) -> None:
   arrays: dict[str, np.ndarray] = {}
   for index, filters in enumerate(nsn.filters):
     for field, value in filters._asdict().items():
-      arrays[f"filters.{index}.{field}"] = np.asarray(value)
+      # safetensors writes the buffer as it lies.
+      arrays[f"filters.{index}.{field}"] = np.ascontiguousarray(value)
   if nsn.whitening is not None:
     for field, value in nsn.whitening._asdict().items():
-      arrays[f"whitening.{field}"] = np.asarray(value)
+      arrays[f"whitening.{field}"] = np.ascontiguousarray(value)
   metadata = {
     "format": _FORMAT,
     "version": str(_VERSION),
@@ -85,7 +86,8 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
     filters = Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields))
     mean, variance = filters
     expected = (variance.size, layer.kernel, layer.kernel, channels or mean.shape[-1])
-    if variance.ndim != 1 or mean.shape != expected or not (variance > 0).all():
+    some = variance.ndim == 1 and variance.size
+    if not some or mean.shape != expected or not (variance > 0).all():
       raise ValueError(f"array filters.{index}.mean: expected shape {expected} and positive "
                        f"variances, got {mean.shape}")
     channels = variance.size
@@ -123,5 +125,5 @@ def load(path: str | os.PathLike[str]) -> NSN:
     ) from error
   try:
     return _checked(arrays, _config(metadata["config"]))
-  except (KeyError, TypeError, AttributeError, ValueError) as error:
+  except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
     raise ValueError(f"path: the model file does not make a network: {path} ({error})") from error

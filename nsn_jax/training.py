@@ -111,6 +111,11 @@ def fit(
     nsn = NSN((), whitening, config)
   elif nsn.config != config:
     raise ValueError("initial: expected a network of the given config, got one of another")
+  if nsn.filters and nsn.filters[0].mean.shape[-1] != images.shape[-1]:
+    raise ValueError(
+      f"initial: expected a network of {images.shape[-1]} channels, as the images have, "
+      f"got one of {nsn.filters[0].mean.shape[-1]}"
+    )
   host = np.asarray(images)
   maps = stream.MapStream(
     host if host.dtype == np.uint8 else host.astype(np.float32), nsn.whitening

@@ -64,8 +64,7 @@ def fit_whitening(images: np.ndarray | jax.Array, epsilon: float) -> Whitening:
     ValueError: for images or epsilon that are not as above.
   """
   checks.images("images", images)
-  if not 0 < epsilon < float("inf"):
-    raise ValueError(f"epsilon: expected a positive number, got {epsilon!r}")
+  epsilon = checks.number("epsilon", epsilon, 0.0, above=True)
   n, h, w, c = images.shape
   batch = max(_BATCH_BYTES // (4 * h * w * c), 1)
   starts = range(0, n, batch)

@@ -332,7 +332,9 @@ def test_an_unknown_preset(name):
   assert all(known in str(caught.value) for known in nsn_jax.configs.names())
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "mnist-plain", "mnist-large", "fashion_mnist"])
+@pytest.mark.parametrize(
+  "name", sorted({"digits", "mnist", "mnist-plain", *nsn_jax.configs.names()})
+)
 def test_the_specs_presets(name):
   config = nsn_jax.configs.get(name)
   assert name in nsn_jax.configs.names()
