@@ -62,7 +62,7 @@ def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None
   if num_channels is not None and value.shape[-1] != num_channels:
     raise ValueError(f"{name}: expected {num_channels} channels, one a filter of its layer, "
                      f"got shape {tuple(value.shape)}")
-  if max(map(abs, _range(name, value))) > np.finfo(np.float32).max:
+  if max(map(abs, _range(name, value))) > float(np.finfo(np.float32).max):
     raise ValueError(f"{name}: expected values within float32, got larger ones")
 
 

@@ -34,6 +34,15 @@ class StepInfo(NamedTuple):
   mean_similarity: jax.Array
 
 
+def unknown(num_filters: int) -> StepInfo:
+  """Of a bank that no step has told of yet: all below, and any other is better."""
+  return StepInfo(
+    jax.device_put(np.int32(num_filters)),
+    jax.device_put(np.float32(1.0)),
+    jax.device_put(np.float32(-np.inf)),
+  )
+
+
 class Proposal(NamedTuple):
   """New filters that a step tries, S of them.
 
@@ -303,6 +312,7 @@ def exchange_step(
   step: jax.Array,
   patches: jax.Array,
   bank: Filters,
+  present: StepInfo,
   threshold: jax.Array,
   floor: jax.Array,
   *,
@@ -322,6 +332,7 @@ def exchange_step(
     step: number of the step, folded into the key.
     patches: float32 [N, kh, kw, C].
     bank: filters of fixed capacity, born ones first.
+    present: what the last step told of this bank.
     threshold: tau, for the report only.
     floor: variance floor.
     num_seeds: new filters to try.
@@ -343,11 +354,6 @@ def exchange_step(
     bank.variance.at[slot].set(new.filters.variance[best_new], mode="drop"),
   )
   swapped, info = _em_steps(patches, swapped, threshold, floor, em_steps, min_patches=0)
-  present = StepInfo(
-    info.num_filters,
-    jnp.mean(found.similarity < threshold),
-    jnp.mean(found.similarity),
-  )
   better = info.mean_similarity > present.mean_similarity
   return jax.tree.map(
     lambda a, b: jnp.where(better, a, b), (swapped, info), (bank, present)

@@ -126,6 +126,7 @@ def grow(
   size = patches.shape[0]
   capacity = growth.capacity_for(1 + num_seeds)
   bank = growth.first_filter(first_key, patches, floor, capacity=capacity)
+  info = growth.unknown(1)
   num_filters, stalled, step = 1, 0, 0
   while stalled < config.patience and num_filters < config.max_filters:
     capacity = growth.capacity_for(num_filters + num_seeds)
@@ -142,11 +143,13 @@ def grow(
     num_filters, step = found[0], step + 1
     if found[1] <= config.tolerated_share:
       break
-  num_filters = min(num_filters, config.max_filters)
+  if num_filters > config.max_filters:  # cut down, so that what was told of it is no longer true
+    num_filters = config.max_filters
+    info = growth.unknown(num_filters)
   bank = growth.resize_bank(bank, num_filters)
   for step in range(config.exchange_steps if num_filters > 1 else 0):
     bank, info = growth.exchange_step(
-      exchange_key, np.int32(step), patches, bank, tau, floor,
+      exchange_key, np.int32(step), patches, bank, info, tau, floor,
       num_seeds=num_seeds, em_steps=config.em_steps,
     )  # fmt: skip
     log.patches += size * (config.em_steps + 2)

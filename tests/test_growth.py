@@ -184,9 +184,10 @@ def test_exchange_mends_a_bad_bank():
   near = jnp.asarray(centers[:1] + 0.1 * np.arange(3)[:, None], jnp.float32).reshape(3, 4, 4, 1)
   bank = Filters(near, jnp.full([3], 1.0, jnp.float32))
   stuck = _mean_similarity(patches, _em(patches, bank, 20))
+  info = growth.unknown(3)
   for step in range(3):
     bank, info = growth.exchange_step(
-      KEY, np.int32(step), patches, bank, np.float32(0.0), FLOOR, num_seeds=16, em_steps=3
+      KEY, np.int32(step), patches, bank, info, np.float32(0.0), FLOOR, num_seeds=16, em_steps=3
     )
   assert info.num_filters == 3
   # One filter a blob has a mean similarity of -1/2 - log(0.04) / 2 = 1.11.
