@@ -42,7 +42,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.712, -1.878, -0.837),
     1.0,
-    SamplerConfig(gamma=(400.0, 280.0, 140.0), beta=2.5),
+    SamplerConfig(gamma=(400.0, 280.0, 140.0), beta=1.75),
   ),
   # The same on plain images, as the paper has it.
   "mnist-plain": _network(

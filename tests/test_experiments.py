@@ -364,6 +364,8 @@ def _start(module, *arguments):
   return subprocess.Popen(
     [sys.executable, "-m", f"experiments.{module}", *arguments], cwd=_ROOT, text=True,
     stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    # A shell's background job, as these tests may be, hands on an ignored Ctrl-C.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )  # fmt: skip
 
 
