@@ -30,7 +30,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.4, -1.55, -0.5),
     1.0,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.0),
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.5),
     (
       {"growth_patches": 15_000, "exchange_steps": 10},
       {"growth_patches": 15_000, "exchange_steps": 10},
