@@ -360,12 +360,19 @@ def test_sampler_flags():
   assert "gamma" not in absl_flags.FLAGS  # importing a launcher defines no flag
 
 
+# As `python -m`; but a shell's background job, as these tests may be, hands on an ignored Ctrl-C.
+_AS_MAIN = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
 def _start(module, *arguments):
   return subprocess.Popen(
-    [sys.executable, "-m", f"experiments.{module}", *arguments], cwd=_ROOT, text=True,
+    [sys.executable, "-c", _AS_MAIN, f"experiments.{module}", *arguments], cwd=_ROOT, text=True,
     stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    # A shell's background job, as these tests may be, hands on an ignored Ctrl-C.
-    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )  # fmt: skip
 
 
