@@ -13,6 +13,13 @@ import nsn_jax
 _LOG_SECONDS = 15.0
 _REFRESH_SECONDS = 0.1
 
+#: What the phases are called that are no training steps.
+_PREPARATIONS = {
+  "whitening": "fitting the whitening",
+  "maps": "encoding the maps below",
+  "patches": "drawing patches",
+}
+
 #: The bar comes last: in a narrow window it is what can be spared.
 _BAR = "{desc} |{bar:16}|"
 _NO_BAR = "{desc}"
@@ -55,9 +62,9 @@ class ProgressLine:
     self._bar.set_description_str(text + left, refresh=True)
 
   def _text(self, progress: nsn_jax.Progress) -> str:
-    parts = [f"layer {progress.layer} [{progress.layer + 1}/{self.num_layers}] {progress.phase}"]
     of = f"/{progress.num_steps}" if progress.num_steps else ""
-    parts[0] += f" {progress.step + 1}{of}"
+    doing = _PREPARATIONS.get(progress.phase, f"{progress.phase} {progress.step + 1}{of}")
+    parts = [f"layer {progress.layer} [{progress.layer + 1}/{self.num_layers}] {doing}"]
     if progress.record is not None:
       parts.append(_filters(progress.record.num_filters))
       parts.append(f"{progress.record.below_share:.1%} below threshold")

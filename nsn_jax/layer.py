@@ -43,7 +43,8 @@ class Progress:
   Attributes:
     layer: index of the layer.
     record: the last finished step.
-    phase: the phase under way.
+    phase: the phase under way: one of a record's, or what goes before them: "whitening" is fitted,
+      "maps" of the layer below are encoded, "patches" are drawn for growth.
     step: the step under way, of `num_steps` at most.
     num_steps: upper bound of the phase's steps; 0 where nobody knows it (growth).
     patches: patches passed through since the layer's start, each pass counted.
@@ -94,6 +95,10 @@ class Log:
     """Tells the callback how far the step under way is."""
     last = self.history[-1] if self.history else None
     self.report(Progress(self.layer, last, phase, step, num_steps, self.patches, fraction))
+
+  def preparing(self, phase: str) -> stream.Report:
+    """A callback that tells of a pass that is no training step and leaves no record."""
+    return lambda fraction: self.partial(phase, 0, 1, fraction)
 
 
 def _read(info: growth.StepInfo) -> tuple[int, float, float]:

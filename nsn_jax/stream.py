@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,35 @@ _BATCH_BYTES_ACCELERATOR = 1 << 30
 _PATCHES_PER_IMAGE = 4
 
 
+#: Told of the share of a pass that is done.
+Report = Callable[[float], None]
+
+
+@functools.partial(
+  jax.tree_util.register_dataclass, data_fields=["whitening", "filters"], meta_fields=["layers"]
+)
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+  """What makes a layer's input maps of the base: a pytree, the layers' configurations static.
+
+  Attributes:
+    whitening: applied to the base where that is images.
+    filters: layers between the base and the maps, lowest first.
+    layers: their configurations.
+  """
+
+  whitening: Whitening | None = None
+  filters: tuple[Filters, ...] = ()
+  layers: tuple[LayerConfig, ...] = ()
+
+  def __call__(self, base: jax.Array) -> jax.Array:
+    """Maps [n, h, w, C] of a batch of the base."""
+    maps = first_map(base, self.whitening)
+    for filters, layer in zip(self.filters, self.layers, strict=True):
+      maps = layer_map(maps, filters, layer)
+    return maps
+
+
 @dataclasses.dataclass(frozen=True)
 class MapStream:
   """The maps that a layer sees, over a whole data set.
@@ -30,15 +59,11 @@ class MapStream:
   Attributes:
     base: what is held, on the host: images [N, H, W, C] (uint8 or float), or the maps of a lower
       layer (float32).
-    whitening: applied to the base where that is images.
-    filters: layers between the base and the maps, lowest first.
-    layers: their configurations.
+    encoder: what makes the maps of it.
   """
 
   base: np.ndarray
-  whitening: Whitening | None = None
-  filters: tuple[Filters, ...] = ()
-  layers: tuple[LayerConfig, ...] = ()
+  encoder: Encoder = Encoder()
 
   @property
   def num_images(self) -> int:
@@ -48,60 +73,46 @@ class MapStream:
   @property
   def map_shape(self) -> tuple[int, int, int]:
     """(h, w, C) of the maps."""
-    if not self.layers:
+    encoder = self.encoder
+    if not encoder.layers:
       return self.base.shape[1:]
-    return (*map_sizes(self.base.shape[1:3], self.layers)[-1], self.filters[-1].num_filters)
+    return (
+      *map_sizes(self.base.shape[1:3], encoder.layers)[-1], encoder.filters[-1].num_filters
+    )  # fmt: skip
 
 
-def _maps(
-  base: jax.Array,
-  whitening: Whitening | None,
-  filters: tuple[Filters, ...],
-  layers: tuple[LayerConfig, ...],
-) -> jax.Array:
-  maps = first_map(base, whitening)
-  for f, layer in zip(filters, layers, strict=True):
-    maps = layer_map(maps, f, layer)
-  return maps
+@jax.jit
+def _encode_batch(encoder: Encoder, base: jax.Array) -> jax.Array:
+  return encoder(base)
 
 
-_encode_batch = jax.jit(_maps, static_argnums=3)
-
-
-@functools.partial(jax.jit, static_argnames=("layers", "window"))
+@functools.partial(jax.jit, static_argnames="window")
 def _gather_batch(
-  base: jax.Array,
-  positions: jax.Array,
-  whitening: Whitening | None,
-  filters: tuple[Filters, ...],
-  layers: tuple[LayerConfig, ...],
-  window: tuple[int, int],
+  encoder: Encoder, base: jax.Array, positions: jax.Array, window: tuple[int, int]
 ) -> jax.Array:
   """Patches at flat positions [b, q] of each image's map: [b * q, kh, kw, C]."""
-  patches = extract_patches(_maps(base, whitening, filters, layers), *window)
+  patches = extract_patches(encoder(base), *window)
   b, h, w = patches.shape[:3]
   flat = patches.reshape(b, h * w, *patches.shape[3:])
   return flat[jnp.arange(b)[:, None], positions].reshape(-1, *patches.shape[3:])
 
 
-@functools.partial(jax.jit, static_argnames=("layers", "window"), donate_argnames="total")
+@functools.partial(jax.jit, static_argnames="window", donate_argnames="total")
 def _accumulate(
   total: em.Statistics,
-  target: Filters,
+  filters: Filters,
   threshold: jax.Array,
+  encoder: Encoder,
   base: jax.Array,
   num_valid: jax.Array,
-  whitening: Whitening | None,
-  filters: tuple[Filters, ...],
-  layers: tuple[LayerConfig, ...],
   window: tuple[int, int],
 ) -> em.Statistics:
   """Adds a batch's E-step to the total; images from `num_valid` on are filling."""
-  patches = extract_patches(_maps(base, whitening, filters, layers), *window)
+  patches = extract_patches(encoder(base), *window)
   valid = jnp.broadcast_to(
     (jnp.arange(base.shape[0]) < num_valid)[:, None, None], patches.shape[:3]
   )
-  found = em.e_step(patches, target, threshold, valid=valid, hold_below=True)
+  found = em.e_step(patches, filters, threshold, valid=valid, hold_below=True)
   return em.add_statistics(total, found)
 
 
@@ -129,7 +140,12 @@ def _batches(base: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def sample_patches(
-  key: jax.Array, stream: MapStream, kernel: int, stride: int, num_patches: int
+  key: jax.Array,
+  stream: MapStream,
+  kernel: int,
+  stride: int,
+  num_patches: int,
+  report: Report | None = None,
 ) -> jax.Array:
   """Patches at random positions of random images, without replacement.
 
@@ -139,6 +155,7 @@ def sample_patches(
     kernel: window side.
     stride: window step.
     num_patches: how many at most; all, where there are no more.
+    report: called after each batch.
 
   Returns:
     float32 [n, kernel, kernel, C].
@@ -157,10 +174,12 @@ def sample_patches(
   for i in range(0, num_images, size):
     rows = chosen[i : i + size]
     patches = _gather_batch(
-      _filled(stream.base[rows], size), _filled(positions[i : i + size], size),
-      stream.whitening, stream.filters, stream.layers, (kernel, stride),
+      stream.encoder, _filled(stream.base[rows], size), _filled(positions[i : i + size], size),
+      (kernel, stride),
     )  # fmt: skip
     found.append(np.asarray(patches)[: len(rows) * each])
+    if report is not None:
+      report((i + len(rows)) / num_images)
   patches = np.concatenate(found)
   if len(patches) > num_patches:  # rounding up to whole images
     patches = patches[np.sort(rng.permutation(len(patches))[:num_patches])]
@@ -181,24 +200,27 @@ def statistics(
   done = 0
   for base, num_valid in _batches(stream.base, size):
     total = _accumulate(
-      total, filters, np.float32(threshold), base, np.int32(num_valid), stream.whitening,
-      stream.filters, stream.layers, window,
-    )  # fmt: skip
+      total, filters, np.float32(threshold), stream.encoder, base, np.int32(num_valid), window
+    )
     done += num_valid
     yield total, done
 
 
 def above(
-  stream: MapStream, filters: Filters, layer: LayerConfig, memory_budget: int
+  stream: MapStream,
+  filters: Filters,
+  layer: LayerConfig,
+  memory_budget: int,
+  report: Report | None = None,
 ) -> MapStream:
   """The stream that the next layer sees.
 
   Its maps are computed once and held on the host where they fit `memory_budget` bytes; else the
   base stays what it is and the maps are computed again in every pass.
   """
-  upper = MapStream(
-    stream.base, stream.whitening, (*stream.filters, filters), (*stream.layers, layer)
-  )
+  below = stream.encoder
+  encoder = Encoder(below.whitening, (*below.filters, filters), (*below.layers, layer))
+  upper = MapStream(stream.base, encoder)
   shape = (upper.num_images, *upper.map_shape)
   if 4 * int(np.prod(shape, dtype=np.int64)) > memory_budget:
     return upper
@@ -206,7 +228,8 @@ def above(
   size = _batch_images(stream, (layer.kernel, layer.stride))
   done = 0
   for base, num_valid in _batches(stream.base, size):
-    batch = _encode_batch(base, upper.whitening, upper.filters, upper.layers)
-    maps[done : done + num_valid] = np.asarray(batch)[:num_valid]
+    maps[done : done + num_valid] = np.asarray(_encode_batch(encoder, base))[:num_valid]
     done += num_valid
+    if report is not None:
+      report(done / upper.num_images)
   return MapStream(maps)

@@ -16,16 +16,16 @@ def _train_layer(
   key: jax.Array,
   maps: stream.MapStream,
   config: LayerConfig,
-  index: int,
-  report: layer.Report | None,
+  log: layer.Log,
   memory_budget: int,
 ) -> tuple[Filters, list[layer.Record]]:
-  log = layer.Log(index, report)
   sample_key, growth_key = (jax.random.fold_in(key, purpose) for purpose in range(2))
   values = config.kernel**2 * maps.map_shape[-1]
   # Growth holds its patches, and about as much again while they are gathered.
   most = max(min(config.growth_patches, memory_budget // (8 * values)), 2)
-  patches = stream.sample_patches(sample_key, maps, config.kernel, config.stride, most)
+  patches = stream.sample_patches(
+    sample_key, maps, config.kernel, config.stride, most, log.preparing("patches")
+  )
   filters = layer.grow(growth_key, patches, config, log)
   del patches
   return layer.refine(maps, filters, config, log), log.history
@@ -58,7 +58,8 @@ def fit_layer(
   checks.feature_maps("feature_maps", feature_maps)
   checks.window(feature_maps.shape[1:3], layer_config.kernel, layer_config.stride)
   maps = stream.MapStream(np.asarray(feature_maps, np.float32))
-  return _train_layer(key, maps, layer_config, 0, report, _bytes(memory_budget_gb))
+  log = layer.Log(0, report)
+  return _train_layer(key, maps, layer_config, log, _bytes(memory_budget_gb))
 
 
 def _bytes(memory_budget_gb: float) -> int:
@@ -107,7 +108,9 @@ def fit(
   nsn = initial
   if nsn is None:
     epsilon = config.whitening_epsilon
-    whitening = None if epsilon is None else fit_whitening(images, epsilon)
+    whitening = None
+    if epsilon is not None:
+      whitening = fit_whitening(images, epsilon, report=layer.Log(0, report).preparing("whitening"))
     nsn = NSN((), whitening, config)
   elif nsn.config != config:
     raise ValueError("initial: expected a network of the given config, got one of another")
@@ -118,18 +121,21 @@ def fit(
     )
   host = np.asarray(images)
   maps = stream.MapStream(
-    host if host.dtype == np.uint8 else host.astype(np.float32), nsn.whitening
+    host if host.dtype == np.uint8 else host.astype(np.float32), stream.Encoder(nsn.whitening)
   )
-  for filters, layer_config in zip(nsn.filters, config.layers, strict=False):
-    maps = stream.above(maps, filters, layer_config, budget)
+  for index, filters in enumerate(nsn.filters):
+    encoding = layer.Log(index + 1, report).preparing("maps")
+    maps = stream.above(maps, filters, config.layers[index], budget, encoding)
   for index in range(nsn.num_layers, len(config.layers)):
     layer_config = config.layers[index]
+    log = layer.Log(index, report)
     filters, history = _train_layer(
-      jax.random.fold_in(key, index), maps, layer_config, index, report, budget
+      jax.random.fold_in(key, index), maps, layer_config, log, budget
     )
     nsn = NSN((*nsn.filters, filters), nsn.whitening, config)
     if on_layer is not None:
       on_layer(nsn, history)
     if index + 1 < len(config.layers):
-      maps = stream.above(maps, filters, layer_config, budget)
+      encoding = layer.Log(index + 1, report).preparing("maps")
+      maps = stream.above(maps, filters, layer_config, budget, encoding)
   return nsn

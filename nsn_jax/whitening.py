@@ -4,6 +4,7 @@ The whitened image of a channel is W (x - mean) with W = U diag(1/sqrt(l + epsil
 covariance U diag(l) U^T of that channel's H*W pixels over the images scaled to [0, 1].
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -46,7 +47,12 @@ def _gram(images: jax.Array, mean: jax.Array) -> jax.Array:
   return jnp.einsum("npc,nqc->cpq", flat, flat, precision=numerics.PRECISION)
 
 
-def fit_whitening(images: np.ndarray | jax.Array, epsilon: float) -> Whitening:
+def fit_whitening(
+  images: np.ndarray | jax.Array,
+  epsilon: float,
+  *,
+  report: Callable[[float], None] | None = None,
+) -> Whitening:
   """Fits the whitening of each channel. Host-side: streams over the images, then one eigh each.
 
   The eigen-decomposition runs in float64: the spectrum of 4,096 pixels spans more than float32
@@ -56,6 +62,7 @@ def fit_whitening(images: np.ndarray | jax.Array, epsilon: float) -> Whitening:
   Args:
     images: [N, H, W, C], uint8, or float in [0, 1].
     epsilon: added to the eigenvalues, of pixels in [0, 1]; positive.
+    report: told of the share that is done, after each batch and each decomposition.
 
   Returns:
     The whitening, float32.
@@ -73,14 +80,17 @@ def fit_whitening(images: np.ndarray | jax.Array, epsilon: float) -> Whitening:
     total += np.asarray(images[i : i + batch]).sum(axis=0, dtype=np.float64)
   mean = (total / n / (255.0 if images.dtype == np.uint8 else 1.0)).astype(np.float32)
   gram = np.zeros((c, h * w, h * w), np.float64)
-  for i in starts:
+  report, steps = report or (lambda _: None), len(starts) + c
+  for step, i in enumerate(starts, 1):
     gram += np.asarray(_gram(jnp.asarray(images[i : i + batch]), mean))
+    report(step / steps)
   transform, inverse = np.empty(gram.shape, np.float32), np.empty(gram.shape, np.float32)
   for channel in range(c):
     eigenvalue, u = np.linalg.eigh(gram[channel] / n)
     root = np.sqrt(np.maximum(eigenvalue, 0.0) + epsilon)
     transform[channel] = (u / root) @ u.T
     inverse[channel] = (u * root) @ u.T
+    report((len(starts) + channel + 1) / steps)
   return Whitening(jnp.asarray(mean), jnp.asarray(transform), jnp.asarray(inverse))
 
 

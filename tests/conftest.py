@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 import pytest
+from absl import logging
 from sklearn.datasets import load_digits
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -31,6 +32,14 @@ def num_compiled() -> Iterator[Callable[[], int]]:
   """A function that tells how many programs were compiled since the test began."""
   start = len(_COMPILED)
   yield lambda: len(_COMPILED) - start
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+  """The warnings that are logged, as they are logged."""
+  messages: list[str] = []
+  monkeypatch.setattr(logging, "warning", lambda text, *args: messages.append(text % args))
+  return messages
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import socket
 
 import numpy as np
 import pytest
-from absl import logging
 from PIL import Image
 
 from nsn_jax import data
@@ -24,14 +23,6 @@ def cache_dir(tmp_path, monkeypatch):
   path = tmp_path / "cache"
   monkeypatch.setenv("NSN_JAX_CACHE", str(path))
   return path
-
-
-@pytest.fixture
-def warnings(monkeypatch):
-  """The warnings that are logged, as they are logged."""
-  messages = []
-  monkeypatch.setattr(logging, "warning", lambda text, *args: messages.append(text % args))
-  return messages
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from absl import logging
 from scipy import special, stats
 
 from nsn_jax import data, metrics
@@ -50,13 +49,6 @@ def noise():
 @pytest.fixture(scope="module")
 def tiny(noise):
   return metrics.train_classifier(jax.random.key(0), *noise, **_TINY)
-
-
-@pytest.fixture
-def warnings(monkeypatch):
-  messages = []
-  monkeypatch.setattr(logging, "warning", lambda text, *args: messages.append(text % args))
-  return messages
 
 
 @pytest.fixture

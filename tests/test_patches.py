@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 
 from nsn_jax.patches import (
@@ -37,19 +38,6 @@ def _patches(kernel: int, stride: int) -> np.ndarray:
   h, w = num_positions(HEIGHT, kernel, stride), num_positions(WIDTH, kernel, stride)
   shape = (2, h, w, kernel, kernel, CHANNELS)
   return np.random.default_rng(1).integers(-9, 10, shape).astype(np.float32)
-
-
-def _sum_by_loops(patches: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
-  """Sum of the patches at each pixel, and their number, in float64."""
-  n, h, w, kh, kw, c = patches.shape
-  total = np.zeros((n, covered_size(h, kh, stride), covered_size(w, kw, stride), c))
-  count = np.zeros_like(total)
-  for y in range(h):
-    for x in range(w):
-      place = np.s_[:, y * stride : y * stride + kh, x * stride : x * stride + kw]
-      total[place] += patches[:, y, x]
-      count[place] += 1
-  return total, count
 
 
 # extract
@@ -128,7 +116,7 @@ def test_extract_of_the_whole_map_and_of_single_pixels():
 @pytest.mark.parametrize(("kernel", "stride"), [*WINDOWS, (1, 1), (2, 3)])
 def test_sum_equals_loops(kernel, stride):
   patches = _patches(kernel, stride)
-  expected, _ = _sum_by_loops(patches, stride)
+  expected, _ = oracles.sum_by_loops(patches, stride)
   np.testing.assert_array_equal(_sum(patches, stride), expected)
 
 
@@ -144,7 +132,7 @@ def test_sum_is_the_adjoint_of_extract(kernel, stride):
 @pytest.mark.parametrize(("kernel", "stride"), [*WINDOWS, (2, 3)])
 def test_overlap_count_equals_loops(kernel, stride):
   h, w = num_positions(HEIGHT, kernel, stride), num_positions(WIDTH, kernel, stride)
-  _, expected = _sum_by_loops(np.ones((1, h, w, kernel, kernel, 1)), stride)
+  _, expected = oracles.sum_by_loops(np.ones((1, h, w, kernel, kernel, 1)), stride)
   np.testing.assert_array_equal(overlap_count(h, w, (kernel, kernel), stride), expected)
 
 
@@ -169,9 +157,9 @@ def test_stitch_is_the_inverse_of_extract(kernel, stride):
 @pytest.mark.parametrize(("kernel", "stride"), WINDOWS)
 def test_stitch_averages_as_loops_do(kernel, stride):
   patches = _patches(kernel, stride)
-  total, count = _sum_by_loops(patches, stride)
   # One rounding of the quotient, as above.
-  np.testing.assert_allclose(_stitch(patches, stride), total / count, rtol=2**-22)
+  expected = oracles.stitch_by_loops(patches, stride)
+  np.testing.assert_allclose(_stitch(patches, stride), expected, rtol=2**-22)
 
 
 def test_stitch_by_hand():

@@ -9,6 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 import scipy.stats
 
@@ -63,19 +64,6 @@ def _one_hot(index: list[int], k: int) -> np.ndarray:
   return np.eye(k, dtype=np.float32)[index][:, None, None]
 
 
-def _stitch(patches: np.ndarray, stride: int) -> np.ndarray:
-  """Average of overlapping patches [N, h, w, kh, kw, C], by loops, float64."""
-  n, h, w, kh, kw, c = patches.shape
-  total = np.zeros((n, (h - 1) * stride + kh, (w - 1) * stride + kw, c))
-  count = np.zeros_like(total)
-  for y in range(h):
-    for x in range(w):
-      place = np.s_[:, y * stride : y * stride + kh, x * stride : x * stride + kw]
-      total[place] += patches[:, y, x]
-      count[place] += 1
-  return total / count
-
-
 def _oracle(
   nsn: NSN, feature_map: np.ndarray, top: int, beta: tuple[float, ...], stop: int = 0
 ) -> np.ndarray:
@@ -83,7 +71,8 @@ def _oracle(
   h = np.asarray(feature_map, np.float64)
   for index in range(top, stop - 1, -1):
     mean = np.asarray(nsn.filters[index].mean, np.float64)
-    h = _stitch(beta[index] * mean[h.argmax(axis=-1)], nsn.config.layers[index].stride)
+    patches = beta[index] * mean[h.argmax(axis=-1)]
+    h = oracles.stitch_by_loops(patches, nsn.config.layers[index].stride)
   return h
 
 
@@ -233,7 +222,7 @@ def test_one_normal_a_value_has_the_moments_of_k_tensors_a_position():
       eps = rng.standard_normal((n, *mean.shape))
       s = mean + alpha * np.sqrt(variance / d).reshape(-1, 1, 1, 1) * eps
       patches[:, y, x] = beta * np.einsum("nk,nkabc->nabc", w, s)
-  naive = _stitch(patches, stride).reshape(n, -1)
+  naive = oracles.stitch_by_loops(patches, stride).reshape(n, -1)
 
   filters = Filters(jnp.asarray(mean), jnp.asarray(variance))
   static = sampling._Static(LayerConfig(kernel=kernel, stride=stride), num_draws, True)

@@ -144,10 +144,11 @@ def test_cached_and_recomputed_maps_agree(images, trained, monkeypatch):
 
   monkeypatch.setattr(stream, "above", spy)
   found = _train(images, memory_budget_gb=budget / 1e9).nsn
-  assert [len(maps.layers) for maps in seen] == [1]  # Recomputed: layer 0 is still in the stream.
+  # Recomputed: layer 0 is still in the stream.
+  assert [len(maps.encoder.layers) for maps in seen] == [1]
   assert seen[0].base.dtype == np.uint8
   cached = _train(images).nsn
-  assert [len(maps.layers) for maps in seen] == [1, 0]
+  assert [len(maps.encoder.layers) for maps in seen] == [1, 0]
   _assert_same_bits(cached, trained.nsn)
   # The same patches, encoded in batches of other sizes: products may round otherwise, and growth
   # decides the same way on these images.
@@ -167,7 +168,9 @@ def test_a_tiny_budget_still_trains(images):
 
 def test_batches_of_any_size_agree(images, trained, monkeypatch):
   nsn, top = trained.nsn, CONFIG.layers[1]
-  maps = stream.MapStream(images, nsn.whitening, nsn.filters[:1], CONFIG.layers[:1])
+  maps = stream.MapStream(
+    images, stream.Encoder(nsn.whitening, nsn.filters[:1], CONFIG.layers[:1])
+  )
 
   def statistics() -> em.Statistics:
     *_, (total, done) = stream.statistics(maps, nsn.filters[1], top.threshold, 3, 1)
@@ -247,6 +250,17 @@ def test_reports_tell_how_far_it_is(trained):
     records = [r.record for r in reports if r.layer == index]
     assert records[-1] == trained.histories[index][-1]
     assert set(trained.histories[index]) <= set(records)
+
+
+def test_reports_tell_what_goes_before_the_steps(trained):
+  phases = [
+    list(dict.fromkeys(r.phase for r in trained.reports if r.layer == index)) for index in (0, 1)
+  ]
+  steps = ["patches", "growth", "exchange", "em"]
+  assert phases == [["whitening", *steps], ["maps", *steps]]
+  for index, phase in ((0, "whitening"), (1, "maps"), (0, "patches"), (1, "patches")):
+    done = [r.fraction for r in trained.reports if (r.layer, r.phase) == (index, phase)]
+    assert done == sorted(done) and done[-1] == 1.0
 
 
 # patches for growth
