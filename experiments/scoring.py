@@ -95,7 +95,7 @@ def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
 
 def score(judged_by: Judge, images: np.ndarray) -> Score:
   """Scores uint8 images [N, H, W, C]."""
-  probabilities = metrics.probabilities(judged_by.classifier, images)
+  probabilities = judged_by.classifier.outputs(images).probabilities
   number = metrics.inception_score(probabilities)
   classes = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
   return Score(

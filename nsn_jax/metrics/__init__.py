@@ -1,8 +1,9 @@
 """Scores of generated images, as a ladder: images -> network outputs -> statistics -> number.
 
-A score needs a network that knows the real images. `train_classifier` trains a small one on their
-labels (`trained_classifier` keeps it in a cache), `probabilities` and `features` are its outputs,
-and each metric is a pure function of such outputs, whichever network they come from.
+A network's `outputs` are the first rung: `trained_classifier` trains a small one on the labels of
+the real images and keeps it in a cache, `load_inception` reads the ImageNet network that the
+literature scores with. Each metric is a pure function of such outputs, whichever network they come
+from. Real images come before generated ones everywhere.
 
 >>> import numpy as np
 >>> from nsn_jax import metrics
@@ -12,30 +13,48 @@ and each metric is a pure function of such outputs, whichever network they come 
 4.000 +- 0.000
 """
 
-from nsn_jax.metrics.classifier import (
-  Architecture,
-  Classifier,
-  accuracy,
-  features,
-  predict,
-  probabilities,
-)
+from nsn_jax.metrics.classifier import Architecture, Classifier, accuracy
 from nsn_jax.metrics.classifier_cache import TrainedClassifier, trained_classifier
 from nsn_jax.metrics.classifier_storage import load_classifier, save_classifier
 from nsn_jax.metrics.classifier_training import train_classifier
+from nsn_jax.metrics.copies import CopyCheck, Nearest, copy_check, nearest
+from nsn_jax.metrics.frechet import (
+  FeatureStatistics,
+  feature_statistics,
+  frechet_distance,
+  merge_statistics,
+)
+from nsn_jax.metrics.inception import Inception
 from nsn_jax.metrics.inception_score import InceptionScore, inception_score
+from nsn_jax.metrics.inception_weights import load_inception
+from nsn_jax.metrics.kernel_distance import KernelDistance, kernel_distance
+from nsn_jax.metrics.outputs import Network, Outputs
+from nsn_jax.metrics.precision_recall import PrecisionRecall, precision_recall
 
 __all__ = [
   "Architecture",
   "Classifier",
+  "CopyCheck",
+  "FeatureStatistics",
+  "Inception",
   "InceptionScore",
+  "KernelDistance",
+  "Nearest",
+  "Network",
+  "Outputs",
+  "PrecisionRecall",
   "TrainedClassifier",
   "accuracy",
-  "features",
+  "copy_check",
+  "feature_statistics",
+  "frechet_distance",
   "inception_score",
+  "kernel_distance",
   "load_classifier",
-  "predict",
-  "probabilities",
+  "load_inception",
+  "merge_statistics",
+  "nearest",
+  "precision_recall",
   "save_classifier",
   "train_classifier",
   "trained_classifier",

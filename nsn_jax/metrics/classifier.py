@@ -2,17 +2,15 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
-from scipy import special
 
 from nsn_jax import checks, numerics
-from nsn_jax.metrics import inputs
+from nsn_jax.metrics import inputs, outputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,49 +106,28 @@ class Classifier:
   image_shape: tuple[int, int, int] = dataclasses.field(metadata={"static": True})
   architecture: Architecture = dataclasses.field(metadata={"static": True})
 
+  def outputs(self, images: inputs.Array, *, batch_size: int = 1000) -> outputs.Outputs:
+    """Features, all >= 0, and logits of images.
 
-def predict(
-  classifier: Classifier, images: inputs.Array, *, batch_size: int = 1000
-) -> npt.NDArray[np.float32]:
-  """Returns the logits of images.
+    Args:
+      images: uint8 [N, H, W, C], 0-255, of the shape the classifier was trained on; N may be 0.
+      batch_size: images on the device at a time, >= 1. It does not change the result beyond the
+        rounding of float32.
 
-  Images stream through the device in batches. The last batch is padded, so that a classifier
-  compiles once for each `batch_size`, whatever N.
+    Returns:
+      Outputs on the host; D is the architecture's `num_features`.
 
-  Args:
-    classifier: from `train_classifier` or `load_classifier`.
-    images: uint8 [N, H, W, C], 0-255, of the shape the classifier was trained on; N may be 0.
-    batch_size: images on the device at a time, >= 1. It does not change the result beyond the
-      rounding of float32.
-
-  Returns:
-    Logits, float32 [N, classes], on the host.
-
-  Raises:
-    ValueError: if an argument is not as said above.
-  """
-  return _stream(classifier, images, batch_size)[0]
-
-
-def probabilities(
-  classifier: Classifier, images: inputs.Array, *, batch_size: int = 1000
-) -> npt.NDArray[np.float64]:
-  """Returns the class probabilities of images, float64 [N, classes] with rows that sum to 1.
-
-  They are what `inception_score` takes. See `predict` for arguments and errors.
-  """
-  # In float64, because the score takes logarithms of the small ones.
-  return special.softmax(predict(classifier, images, batch_size=batch_size).astype(float), axis=1)
-
-
-def features(
-  classifier: Classifier, images: inputs.Array, *, batch_size: int = 1000
-) -> npt.NDArray[np.float32]:
-  """Returns the values of the layer before the logits, float32 [N, num_features], all >= 0.
-
-  See `predict` for arguments and errors.
-  """
-  return _stream(classifier, images, batch_size)[1]
+    Raises:
+      ValueError: if an argument is not as said above.
+    """
+    inputs.images("images", images, self.image_shape)
+    return outputs.stream(
+      lambda batch: _forward(self, batch),
+      images,
+      batch_size,
+      self.architecture.num_features,
+      self.num_classes,
+    )
 
 
 def accuracy(
@@ -162,7 +139,7 @@ def accuracy(
     classifier: from `train_classifier` or `load_classifier`.
     images: uint8 [N, H, W, C], 0-255, N >= 1.
     labels: integer [N] in [0, num_classes).
-    batch_size: see `predict`.
+    batch_size: see `Classifier.outputs`.
 
   Raises:
     ValueError: if an argument is not as said above.
@@ -171,31 +148,13 @@ def accuracy(
   inputs.labels("labels", labels, len(images), classifier.num_classes)
   if not len(images):
     raise ValueError("images: expected at least one image, got none")
-  guesses = predict(classifier, images, batch_size=batch_size).argmax(axis=1)
+  guesses = classifier.outputs(images, batch_size=batch_size).logits.argmax(axis=1)
   return float(np.mean(guesses == np.asarray(labels)))
 
 
 @jax.jit
 def _forward(classifier: Classifier, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Logits and features of one batch, uint8 [batch_size, H, W, C]."""
+  """Features and logits of one batch, uint8 [batch_size, H, W, C]."""
   network = Network(classifier.architecture, classifier.num_classes)
-  outputs: Any = network.apply(classifier.params, images, is_training=False)
-  return outputs
-
-
-def _stream(
-  classifier: Classifier, images: inputs.Array, batch_size: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-  """Logits [N, classes] and features [N, num_features], batch by batch."""
-  inputs.images("images", images, classifier.image_shape)
-  checks.integer("batch_size", batch_size, 1)
-  num_images = len(images)
-  logits = np.empty((num_images, classifier.num_classes), np.float32)
-  values = np.empty((num_images, classifier.architecture.num_features), np.float32)
-  for start in range(0, num_images, batch_size):
-    batch = np.asarray(images[start : start + batch_size])
-    part = slice(start, start + len(batch))
-    padding = [(0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)]
-    outputs = _forward(classifier, np.pad(batch, padding))
-    logits[part], values[part] = (np.asarray(output)[: len(batch)] for output in outputs)
-  return logits, values
+  logits, features = cast(Any, network.apply(classifier.params, images, is_training=False))
+  return features, logits

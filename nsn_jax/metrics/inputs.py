@@ -41,3 +41,35 @@ def labels(name: str, value: Any, num_images: int, num_classes: int | None = Non
   if low < 0 or (num_classes is not None and high >= num_classes):
     end = "" if num_classes is None else f" and below {num_classes}"
     raise ValueError(f"{name}: expected labels from 0{end}, got {low} to {high}")
+
+
+def features(name: str, value: npt.ArrayLike) -> npt.NDArray[np.floating]:
+  """The features as an array of float32 or float64.
+
+  Raises:
+    ValueError: unless `value` is real, finite, [N, D] with neither of them 0.
+  """
+  given = np.asarray(value)
+  if given.ndim != 2 or 0 in given.shape:
+    raise ValueError(f"{name}: expected features [N, D], neither 0, got shape {given.shape}")
+  if given.dtype.kind not in "fiub":
+    raise ValueError(f"{name}: expected real numbers, got dtype {given.dtype}")
+  wide = given.dtype == np.float64 or (given.dtype.kind in "iu" and given.dtype.itemsize > 2)
+  rows: npt.NDArray[np.floating] = given.astype(np.float64 if wide else np.float32, copy=False)
+  if not np.isfinite(rows).all():
+    bad = int((~np.isfinite(rows)).any(axis=1).sum())
+    raise ValueError(f"{name}: expected finite values, got NaN or infinity in {bad} rows")
+  return rows
+
+
+def same_width(
+  left: npt.NDArray[Any],
+  right: npt.NDArray[Any],
+  left_name: str = "real",
+  right_name: str = "generated",
+) -> None:
+  """Raises ValueError unless both sets have as many features."""
+  if left.shape[1] != right.shape[1]:
+    raise ValueError(
+      f"{right_name}: expected {left.shape[1]} features, as {left_name} has, got {right.shape[1]}"
+    )

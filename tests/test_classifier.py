@@ -189,17 +189,17 @@ def test_learns_digits(trained, digits):
 
 def test_real_digits_score_near_ten(trained, digits):
   _, test = digits
-  score = metrics.inception_score(metrics.probabilities(trained, test.images), num_splits=1)
+  score = metrics.inception_score(trained.outputs(test.images).probabilities, num_splits=1)
   assert 9 < score.mean <= 10
 
 
 def test_outputs(trained, digits):
   images = digits[1].images[:7]
-  logits = metrics.predict(trained, images)
+  logits = trained.outputs(images).logits
   assert logits.shape == (7, 10) and logits.dtype == np.float32
-  values = metrics.features(trained, images)
+  values = trained.outputs(images).features
   assert values.shape == (7, 64) and values.dtype == np.float32 and values.min() >= 0
-  rows = metrics.probabilities(trained, images)
+  rows = trained.outputs(images).probabilities
   assert rows.shape == (7, 10) and rows.dtype == np.float64
   np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-12)
   np.testing.assert_allclose(rows, jax.nn.softmax(logits), atol=1e-6)  # float32 there
@@ -212,7 +212,7 @@ def test_outputs(trained, digits):
 
 def test_accuracy_is_the_share_of_right_labels(tiny, noise):
   images, _ = noise
-  guesses = metrics.predict(tiny, images).argmax(axis=1)
+  guesses = tiny.outputs(images).logits.argmax(axis=1)
   assert metrics.accuracy(tiny, images, guesses) == 1
   wrong = guesses.copy()
   wrong[:10] = (wrong[:10] + 1) % 3
@@ -222,17 +222,17 @@ def test_accuracy_is_the_share_of_right_labels(tiny, noise):
 @pytest.mark.parametrize("batch_size", [1, 7, 39, 40, 41])
 def test_batch_size_does_not_matter(tiny, noise, batch_size):
   images, _ = noise
-  whole = metrics.predict(tiny, images)
+  whole = tiny.outputs(images).logits
   # Equal but for the order of float32 sums.
   np.testing.assert_allclose(
-    metrics.predict(tiny, images, batch_size=batch_size), whole, rtol=1e-5, atol=1e-5
+    tiny.outputs(images, batch_size=batch_size).logits, whole, rtol=1e-5, atol=1e-5
   )
 
 
 def test_no_images_no_rows(tiny, noise):
   images, _ = noise
-  assert metrics.predict(tiny, images[:0]).shape == (0, 3)
-  assert metrics.features(tiny, images[:0]).shape == (0, 4)
+  assert tiny.outputs(images[:0]).logits.shape == (0, 3)
+  assert tiny.outputs(images[:0]).features.shape == (0, 4)
 
 
 @pytest.mark.parametrize("side", [1, 2, 5])
@@ -245,12 +245,12 @@ def test_max_pool_of_odd_sizes(side):
   )
 
 
-def test_predict_compiles_once(tiny, noise):
+def test_outputs_compile_once(tiny, noise):
   images, _ = noise
   before = classifier_lib._forward._cache_size()
   for num_images in (40, 23, 13, 1):
-    metrics.predict(tiny, images[:num_images], batch_size=13)
-  metrics.features(tiny, images, batch_size=13)
+    tiny.outputs(images[:num_images], batch_size=13)
+  tiny.outputs(images, batch_size=13)
   assert classifier_lib._forward._cache_size() == before + 1
 
 
@@ -286,7 +286,7 @@ def test_classifier_is_a_pytree(tiny, noise):
   images, _ = noise
   doubled = jax.tree.map(lambda leaf: 2 * leaf, tiny)
   assert doubled.architecture == tiny.architecture
-  assert not np.allclose(metrics.predict(doubled, images), metrics.predict(tiny, images))
+  assert not np.allclose(doubled.outputs(images).logits, tiny.outputs(images).logits)
 
 
 @pytest.mark.parametrize("max_shift", [0, 1, 2])
@@ -360,11 +360,11 @@ def test_bad_prediction_input(tiny, noise):
   images, labels = noise
   with pytest.raises(ValueError, match=re.escape("images: expected shape [N, 6, 7, 3], got (40, 6, "
                                                  "6, 3)")):
-    metrics.predict(tiny, images[:, :, :6])
+    tiny.outputs(images[:, :, :6])
   with pytest.raises(ValueError, match="images: expected uint8 in 0-255, got float32"):
-    metrics.probabilities(tiny, images / np.float32(255))
+    tiny.outputs(images / np.float32(255))
   with pytest.raises(ValueError, match="batch_size: expected an integer of at least 1, got 0"):
-    metrics.features(tiny, images, batch_size=0)
+    tiny.outputs(images, batch_size=0)
   with pytest.raises(ValueError, match="labels: expected labels from 0 and below 3, got 1 to 3"):
     metrics.accuracy(tiny, images, labels + 1)
   with pytest.raises(ValueError, match="images: expected at least one image, got none"):
@@ -379,7 +379,7 @@ def test_saved_and_loaded_gives_identical_logits(trained, digits, tmp_path):
   metrics.save_classifier(path, trained)
   loaded = metrics.load_classifier(path)
   images = digits[1].images
-  np.testing.assert_array_equal(metrics.predict(loaded, images), metrics.predict(trained, images))
+  np.testing.assert_array_equal(loaded.outputs(images).logits, trained.outputs(images).logits)
   assert jax.tree.structure(loaded) == jax.tree.structure(trained)
   assert list(path.parent.iterdir()) == [path]  # No temporary file stays.
 
@@ -466,7 +466,7 @@ def test_training_goes_into_the_cache(noise, tmp_path):
   assert (first.from_cache, second.from_cache) == (False, True)
   assert first.test_accuracy == second.test_accuracy
   assert first.test_accuracy == metrics.accuracy(first.classifier, *noise)
-  logits = (metrics.predict(output.classifier, noise[0]) for output in (first, second))
+  logits = (output.classifier.outputs(noise[0]).logits for output in (first, second))
   np.testing.assert_array_equal(*logits)
   (file,) = tmp_path.iterdir()
   assert re.fullmatch(r"noise-[0-9a-f]{24}\.safetensors", file.name)
