@@ -1,0 +1,42 @@
+"""Models that NSN is compared with, trained by gradients: three GANs and a VAE.
+
+All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
+loop trains them, one function samples them.
+
+>>> import jax
+>>> from nsn_jax import baselines
+>>> model = baselines.make("dcgan", (28, 28, 1), width=4)
+>>> state = model.init(jax.random.key(0))
+>>> baselines.sample(jax.random.key(1), model, state, 3).shape
+(3, 28, 28, 1)
+"""
+
+from nsn_jax.baselines.adversarial import GAN, GANState
+from nsn_jax.baselines.baseline import Baseline, num_parameters, sample
+from nsn_jax.baselines.checkpoints import Checkpoints
+from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.ls_gan import LSGAN
+from nsn_jax.baselines.registry import MODELS, make
+from nsn_jax.baselines.training import DivergedError, Epoch, Progress, train
+from nsn_jax.baselines.vae import VAE, VAEState
+from nsn_jax.baselines.wgan import WGAN
+
+__all__ = [
+  "DCGAN",
+  "GAN",
+  "LSGAN",
+  "MODELS",
+  "VAE",
+  "WGAN",
+  "Baseline",
+  "Checkpoints",
+  "DivergedError",
+  "Epoch",
+  "GANState",
+  "Progress",
+  "VAEState",
+  "make",
+  "num_parameters",
+  "sample",
+  "train",
+]

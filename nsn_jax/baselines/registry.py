@@ -1,0 +1,38 @@
+"""Baselines by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nsn_jax.baselines.baseline import Baseline
+from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.ls_gan import LSGAN
+from nsn_jax.baselines.vae import VAE
+from nsn_jax.baselines.wgan import WGAN
+
+#: A new baseline is an entry here.
+MODELS: dict[str, Callable[..., Baseline]] = {
+  "dcgan": DCGAN,
+  "wgan": WGAN,
+  "lsgan": LSGAN,
+  "vae": VAE,
+}
+
+
+def make(name: str, image_shape: tuple[int, int, int], **options: Any) -> Baseline:
+  """A baseline of its published recipe.
+
+  Args:
+    name: one of `MODELS`.
+    image_shape: [H, W, C].
+    **options: fields of the model to change.
+
+  Returns:
+    The model, without a state.
+
+  Raises:
+    ValueError: for an unknown name, or a field's value out of its range.
+    TypeError: for an option that is no field of the model.
+  """
+  if name not in MODELS:
+    raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {name!r}")
+  return MODELS[name](image_shape=image_shape, **options)
