@@ -1,7 +1,7 @@
 """All scores of a set of images by one network: a row of Table 2, a point of a training's curve.
 
-Every row is made the same way: uint8 images in, the network's outputs, numbers. The reference is the
-training images; real data's own row is the held-out images against them.
+Every row is made the same way: uint8 images in, the network's outputs, numbers. The reference is
+the training images; real data's own row is the held-out images against them.
 """
 
 import dataclasses

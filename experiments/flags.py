@@ -153,7 +153,7 @@ def _guarded(main: Callable[[], None]) -> int:
       raise
     print(str(interrupt) or "interrupted", file=sys.stderr)
     return INTERRUPTED
-  except (ValueError, OSError) as error:
+  except (ValueError, OSError, FloatingPointError) as error:
     if flags.FLAGS.debug:
       raise
     _fail(str(error))

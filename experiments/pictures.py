@@ -3,7 +3,8 @@
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -229,3 +230,39 @@ def histograms(
   axes[0].set_ylabel("share of pixels")
   _save(figure, path)
   return means[0], means[1]
+
+
+def score_curve(
+  rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
+) -> None:
+  """Draws a training's scores by epoch: inception score, FID, precision and recall.
+
+  Args:
+    rows: one an epoch with `epoch` and, where it was scored, `scores`.
+    path: of the picture. Nothing is drawn of fewer than two scored epochs.
+
+  Raises:
+    OSError: where `path` cannot be written.
+  """
+  scored = [row for row in rows if "scores" in row]
+  if len(scored) < 2:
+    return
+  epochs = [row["epoch"] + 1 for row in scored]
+  figure = Figure(figsize=(10, 3.2), layout="constrained")
+  for axis, title, names in zip(
+    figure.subplots(1, 3),
+    ("inception score", "FID", "precision and recall"),
+    (("inception_score",), ("fid",), ("precision", "recall")),
+    strict=True,
+  ):
+    for name, colour in zip(names, ("#1f4e79", "#a63603"), strict=False):
+      values = [row["scores"][name] for row in scored]
+      axis.plot(epochs, values, marker="o", markersize=3, color=colour, label=name)
+    axis.set_title(title)
+    axis.set_xlabel("epoch")
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(names) > 1:
+      axis.legend(frameon=False)
+  _save(figure, path)

@@ -19,6 +19,7 @@ from absl import flags
 import nsn_jax
 from experiments import flags as command_line
 from experiments import pictures, train
+from experiments import workdir as work
 
 _MOST_SHOWN = 100
 
@@ -51,7 +52,7 @@ def write_samples(
   """
   folder = pathlib.Path(workdir)
   nsn = load_model(folder) if nsn is None else nsn
-  train.open_workdir(folder)
+  work.open_folder(folder)
   sampler = sampler or nsn.config.sampler
   images = pictures.to_uint8(
     nsn_jax.sample(jax.random.key(seed), nsn, num_samples, sampler, layer)

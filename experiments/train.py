@@ -9,35 +9,30 @@ layer's filters decoded to pixels) and `samples.png`.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
-import platform
 import shlex
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jaxlib
 import numpy as np
-import numpy.typing as npt
 from absl import flags
 
 import nsn_jax
 from experiments import flags as command_line
 from experiments import pictures, progress
+from experiments import workdir as work
 from nsn_jax import data, network
 
 MODEL = "model.safetensors"
 PARTIAL = "model.partial.safetensors"
 METRICS = "metrics.jsonl"
-CONFIG = "config.json"
 #: What a launcher may leave in a workdir: `--overwrite` takes these away and nothing else.
 _OUTPUTS = (
-  MODEL, PARTIAL, METRICS, CONFIG, "growth.png", "samples.png", "filters_layer*.png",
+  MODEL, PARTIAL, METRICS, work.CONFIG, "growth.png", "samples.png", "filters_layer*.png",
   "samples_grid.png", "samples.npz",
 )  # fmt: skip
 
@@ -119,16 +114,20 @@ def train(
     raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
   if not 0 < memory_budget_gb < float("inf"):
     raise ValueError(f"memory_budget_gb: expected a positive number, got {memory_budget_gb!r}")
-  folder = open_workdir(workdir)
+  folder = work.open_folder(workdir)
   _check_use(folder, resume, overwrite)
   facts: dict[str, Any] = {
     "dataset": dataset, "preset": preset, "data_dir": data_dir, "image_size": image_size,
     "limit": limit, "seed": seed, "memory_budget_gb": memory_budget_gb,
     "network": json.loads(json.dumps(dataclasses.asdict(config))),
   }  # fmt: skip
-  stored = read_config(folder) if resume else {}
+  stored = work.read_config(folder) if resume else {}
   if stored:
-    _check_same(facts, stored, folder)
+    # A finished network is not trained on, so that another preset does it no harm.
+    done = (folder / MODEL).is_file()
+    work.check_same(
+      facts, stored, [name for name in _DECISIVE if not (done and name == "network")], folder
+    )
   line = progress.ProgressLine(len(config.layers))
   doing = "before the first layer"
   try:
@@ -139,11 +138,11 @@ def train(
       draw(folder, nsn, history, seed, num_samples)
       if stored:  # It may have been broken off while drawing.
         found = {"finished": True, "num_filters": list(nsn.num_filters)}
-        _write_json(folder / CONFIG, {**stored, **found})
+        work.write_json(folder / work.CONFIG, {**stored, **found})
       return Result(nsn, history, time.perf_counter() - start)
     loaded = data.load(dataset, data_dir=data_dir, image_size=image_size, limit=limit)
     images = loaded.images
-    facts["data"] = _describe(images)
+    facts["data"] = work.describe(images)
     initial = None
     if stored:
       if facts["data"] != stored.get("data", facts["data"]):
@@ -160,8 +159,8 @@ def train(
     kept = 0 if initial is None else initial.num_layers
     _trim_metrics(folder, kept)
     before = float(stored.get("seconds", 0.0))
-    facts.update(_surroundings(), seconds=before, finished=False)
-    _write_json(folder / CONFIG, facts)
+    facts.update(work.surroundings(), seconds=before, finished=False)
+    work.write_json(folder / work.CONFIG, facts)
     line.say(
       f"{dataset}: {len(images):,} images of {'x'.join(map(str, images.shape[1:]))}; "
       f"{len(config.layers)} layers"
@@ -180,7 +179,8 @@ def train(
       # In this order: metrics beyond the kept layers are trimmed when training goes on.
       _append_metrics(folder, nsn.num_layers - 1, records)
       nsn_jax.save(folder / PARTIAL, nsn)
-      _write_json(folder / CONFIG, facts | {"seconds": before + time.perf_counter() - start})
+      seconds = before + time.perf_counter() - start
+      work.write_json(folder / work.CONFIG, facts | {"seconds": seconds})
       line.layer_done(nsn.num_layers - 1, records)
 
     nsn = nsn_jax.fit(
@@ -194,47 +194,13 @@ def train(
     draw(folder, nsn, history, seed, num_samples)
     seconds = time.perf_counter() - start
     facts.update(seconds=before + seconds, finished=True, num_filters=list(nsn.num_filters))
-    _write_json(folder / CONFIG, facts)
+    work.write_json(folder / work.CONFIG, facts)
     line.say(f"the network and its pictures are in {folder}")
     return Result(nsn, history, seconds)
   except KeyboardInterrupt:
     raise command_line.Interrupted(_farewell(folder, doing)) from None
   finally:
     line.close()
-
-
-def open_workdir(workdir: str | os.PathLike[str]) -> pathlib.Path:
-  """Makes the folder and tries to write in it.
-
-  Raises:
-    OSError: where that does not work.
-  """
-  folder = pathlib.Path(workdir)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
-  except OSError as error:
-    raise OSError(
-      f"workdir: expected a folder that can be written, got {str(folder)!r}: {error.strerror}"
-    ) from error
-  return folder
-
-
-def read_config(folder: pathlib.Path) -> dict[str, Any]:
-  """What training in this folder began with; empty where it never began.
-
-  Raises:
-    ValueError: for a damaged file.
-  """
-  try:
-    found = json.loads((folder / CONFIG).read_text())
-  except FileNotFoundError:
-    return {}
-  except ValueError as error:
-    raise ValueError(f"{folder / CONFIG}: expected JSON, got a damaged file ({error})") from error
-  if not isinstance(found, dict):
-    raise ValueError(f"{folder / CONFIG}: expected a JSON object, got {type(found).__name__}")
-  return found
 
 
 def read_metrics(folder: pathlib.Path) -> list[list[nsn_jax.Record]]:
@@ -317,10 +283,10 @@ def _farewell(folder: pathlib.Path, doing: str) -> str:
 def _check_use(folder: pathlib.Path, resume: bool, overwrite: bool) -> None:
   if resume and overwrite:
     raise ValueError("resume: expected either --resume or --overwrite, got both")
-  if resume and (folder / PARTIAL).exists() and not (folder / CONFIG).exists():
+  if resume and (folder / PARTIAL).exists() and not (folder / work.CONFIG).exists():
     raise ValueError(
-      f"resume: expected {CONFIG} beside {PARTIAL}, which says what training began with, got none "
-      f"in {str(folder)!r}: give --overwrite to begin anew"
+      f"resume: expected {work.CONFIG} beside {PARTIAL}, which says what training began with, "
+      f"got none in {str(folder)!r}: give --overwrite to begin anew"
     )
   if resume or overwrite:
     return
@@ -332,67 +298,10 @@ def _check_use(folder: pathlib.Path, resume: bool, overwrite: bool) -> None:
       )
 
 
-def _check_same(facts: Mapping[str, Any], stored: Mapping[str, Any], folder: pathlib.Path) -> None:
-  """Raises ValueError where training in the folder began with something else."""
-  for name in _DECISIVE:
-    began, now = stored.get(name), facts[name]
-    if began == now:
-      continue
-    if name == "network":
-      # A finished network is not trained on, so that another preset does it no harm.
-      if (folder / MODEL).is_file():
-        continue
-      name, began, now = _difference("network", began, now)
-    raise ValueError(
-      f"{name}: expected {began!r}, as training in {folder} began, got {now!r}: give --overwrite "
-      "to begin anew"
-    )
-
-
-def _difference(name: str, began: Any, now: Any) -> tuple[str, Any, Any]:
-  """The first value that differs in two nested JSON values, and its name."""
-  if isinstance(began, dict) and isinstance(now, dict):
-    for key in began.keys() | now.keys():
-      if began.get(key) != now.get(key):
-        return _difference(f"{name}.{key}", began.get(key), now.get(key))
-  if isinstance(began, list) and isinstance(now, list) and len(began) == len(now):
-    for index, (one, other) in enumerate(zip(began, now, strict=True)):
-      if one != other:
-        return _difference(f"{name}[{index}]", one, other)
-  return name, began, now
-
-
-def _describe(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
-  """Shape and hash of the images: the same name may stand for others another day."""
-  digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
-  return {"shape": list(images.shape), "sha256": digest}
-
-
-def _surroundings() -> dict[str, Any]:
-  device = jax.devices()[0]
-  return {
-    "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
-    "versions": {
-      "python": platform.python_version(),
-      "nsn_jax": nsn_jax.__version__,
-      "jax": jax.__version__,
-      "jaxlib": jaxlib.__version__,
-      "numpy": np.__version__,
-    },
-  }
-
-
 def _remove_outputs(folder: pathlib.Path) -> None:
   for pattern in _OUTPUTS:
     for path in folder.glob(pattern):
       path.unlink()
-
-
-def _write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
-  """Writes beside and moves, so that the file is always whole."""
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps(value, indent=2) + "\n")
-  temporary.replace(path)
 
 
 def _append_metrics(
@@ -442,7 +351,7 @@ def _define_flags() -> None:
 def _main() -> None:
   given = flags.FLAGS
   workdir = command_line.required("workdir", "a folder")
-  stored = read_config(pathlib.Path(workdir)) if given.resume else {}
+  stored = work.read_config(pathlib.Path(workdir)) if given.resume else {}
 
   def setting(name: str) -> Any:
     return given[name].value if given[name].present else stored.get(name, given[name].value)

@@ -44,6 +44,25 @@ _PRESETS = {
     1.0,
     SamplerConfig(gamma=(400.0, 280.0, 140.0), beta=1.75),
   ),
+  # Quality grows with the filters. The last layer sees whole digits, of which few are near each
+  # other: its filters are held by fewer patches.
+  "mnist-large": _network(
+    _WINDOWS_28,
+    (-0.86, -1.52, -0.79),
+    0.5,
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.0),
+    (
+      {},
+      {"seeds_per_step": 32, "exchange_steps": 10},
+      {
+        "seeds_per_step": 128,
+        "em_steps": 2,
+        "min_patches": 4,
+        "exchange_steps": 5,
+        "max_passes": 4,
+      },
+    ),
+  ),
   # The same on plain images, as the paper has it.
   "mnist-plain": _network(
     _WINDOWS_28,

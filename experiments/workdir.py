@@ -1,0 +1,125 @@
+"""Folders that launchers leave their work in: what a run began with, on what, and whether it fits.
+
+What differs by launcher, the files of its work, stays with the launcher.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jaxlib
+import numpy as np
+import numpy.typing as npt
+
+import nsn_jax
+
+CONFIG = "config.json"
+
+
+def open_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
+  """Makes the folder and tries to write in it.
+
+  Raises:
+    OSError: where that does not work.
+  """
+  folder = pathlib.Path(workdir)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+  except OSError as error:
+    raise OSError(
+      f"workdir: expected a folder that can be written, got {str(folder)!r}: {error.strerror}"
+    ) from error
+  return folder
+
+
+def read_config(folder: pathlib.Path) -> dict[str, Any]:
+  """What training in this folder began with; empty where it never began.
+
+  Raises:
+    ValueError: for a damaged file.
+  """
+  try:
+    found = json.loads((folder / CONFIG).read_text())
+  except FileNotFoundError:
+    return {}
+  except ValueError as error:
+    raise ValueError(f"{folder / CONFIG}: expected JSON, got a damaged file ({error})") from error
+  if not isinstance(found, dict):
+    raise ValueError(f"{folder / CONFIG}: expected a JSON object, got {type(found).__name__}")
+  return found
+
+
+def check_same(
+  facts: Mapping[str, Any],
+  stored: Mapping[str, Any],
+  names: Sequence[str],
+  folder: pathlib.Path,
+) -> None:
+  """Compares what a run is asked for with what the one in the folder began with.
+
+  Args:
+    facts: of this run.
+    stored: of that one.
+    names: of the facts that must be the same.
+    folder: for the error.
+
+  Raises:
+    ValueError: for the first that differs.
+  """
+  for name in names:
+    began, now = stored.get(name), facts[name]
+    if began == now:
+      continue
+    name, began, now = _difference(name, began, now)
+    raise ValueError(
+      f"{name}: expected {began!r}, as training in {folder} began, got {now!r}: give --overwrite "
+      "to begin anew"
+    )
+
+
+def _difference(name: str, began: Any, now: Any) -> tuple[str, Any, Any]:
+  """The first value that differs in two nested JSON values, and its name."""
+  if isinstance(began, dict) and isinstance(now, dict):
+    for key in began.keys() | now.keys():
+      if began.get(key) != now.get(key):
+        return _difference(f"{name}.{key}", began.get(key), now.get(key))
+  if isinstance(began, list) and isinstance(now, list) and len(began) == len(now):
+    for index, (one, other) in enumerate(zip(began, now, strict=True)):
+      if one != other:
+        return _difference(f"{name}[{index}]", one, other)
+  return name, began, now
+
+
+def describe(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
+  """Shape and hash of the images: the same name may stand for others another day."""
+  digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+  return {"shape": list(images.shape), "sha256": digest}
+
+
+def surroundings() -> dict[str, Any]:
+  """Device and versions."""
+  device = jax.devices()[0]
+  return {
+    "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+    "versions": {
+      "python": platform.python_version(),
+      "nsn_jax": nsn_jax.__version__,
+      "jax": jax.__version__,
+      "jaxlib": jaxlib.__version__,
+      "numpy": np.__version__,
+    },
+  }
+
+
+def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
+  """Writes beside and moves, so that the file is always whole."""
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(json.dumps(value, indent=2) + "\n")
+  temporary.replace(path)
