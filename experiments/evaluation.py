@@ -6,7 +6,7 @@ the training images; real data's own row is the held-out images against them.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -78,6 +78,11 @@ class Evaluation:
   def as_dict(self) -> Mapping[str, float]:
     """Plain values for JSON."""
     return dataclasses.asdict(self)
+
+
+def of(row: Mapping[str, Any]) -> Evaluation:
+  """The scores in a row of plain values that holds more than them."""
+  return Evaluation(**{field.name: row[field.name] for field in dataclasses.fields(Evaluation)})
 
 
 def reference(

@@ -220,7 +220,7 @@ class _Line:
       parts.append(f"samples are nearly all alike (diversity {row['diversity']:.2f}): collapsed?")
     print(", ".join(parts), flush=True)
     if "scores" in row:
-      print(f"  {evaluation.Evaluation(**row['scores']).row()}", flush=True)
+      print(f"  {evaluation.of(row['scores']).row()}", flush=True)
 
   def close(self) -> None:
     """Takes the bar away."""

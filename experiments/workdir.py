@@ -45,14 +45,23 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
   Raises:
     ValueError: for a damaged file.
   """
+  return read_json(folder / CONFIG)
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+  """The JSON object of a file; empty where there is none.
+
+  Raises:
+    ValueError: for a damaged file.
+  """
   try:
-    found = json.loads((folder / CONFIG).read_text())
+    found = json.loads(path.read_text())
   except FileNotFoundError:
     return {}
   except ValueError as error:
-    raise ValueError(f"{folder / CONFIG}: expected JSON, got a damaged file ({error})") from error
+    raise ValueError(f"{path}: expected JSON, got a damaged file ({error})") from error
   if not isinstance(found, dict):
-    raise ValueError(f"{folder / CONFIG}: expected a JSON object, got {type(found).__name__}")
+    raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}")
   return found
 
 

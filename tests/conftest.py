@@ -12,6 +12,9 @@ import pytest
 from absl import logging
 from sklearn.datasets import load_digits
 
+from experiments import scoring
+from nsn_jax import data, metrics
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 #: One entry a program that XLA compiled since the tests began. JAX cannot take a listener back, so
@@ -61,3 +64,15 @@ def run_python() -> Callable[..., str]:
     return done.stdout
 
   return run
+
+
+@pytest.fixture(scope="session")
+def judge() -> scoring.Judge:
+  """A quickly trained judge: these tests are about the launchers, not about its accuracy."""
+  train, test = data.load("digits"), data.load("digits", split="test")
+  architecture = metrics.Architecture(channels=(8, 16), kernels=(5, 3), num_features=32)
+  classifier = metrics.train_classifier(
+    jax.random.key(0), train.images, train.labels, num_epochs=8, batch_size=32,
+    architecture=architecture,
+  )  # fmt: skip
+  return scoring.Judge(classifier, 0.0, train, test)

@@ -6,7 +6,7 @@ import pytest
 
 import nsn_jax
 from experiments import benchmark, growth_check, scoring, tune_sampler
-from nsn_jax import data, metrics
+from nsn_jax import data
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +23,6 @@ def nsn() -> nsn_jax.NSN:
     layers=layers, whitening_epsilon=1.0, sampler=nsn_jax.SamplerConfig(gamma=50.0)
   )
   return nsn_jax.fit(jax.random.key(0), data.load("digits", limit=200).images, config)
-
-
-@pytest.fixture(scope="module")
-def judge() -> scoring.Judge:
-  """A quickly trained judge: these tests are about the launchers, not about its accuracy."""
-  train, test = data.load("digits"), data.load("digits", split="test")
-  architecture = metrics.Architecture(channels=(8, 16), kernels=(5, 3), num_features=32)
-  classifier = metrics.train_classifier(
-    jax.random.key(0), train.images, train.labels, num_epochs=8, batch_size=32,
-    architecture=architecture,
-  )  # fmt: skip
-  return scoring.Judge(classifier, 0.0, train, test)
 
 
 def test_real_images_score_well_and_constant_ones_do_not(judge: scoring.Judge) -> None:

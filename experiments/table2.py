@@ -1,0 +1,328 @@
+"""Table 2: real data, GANs and NSN under the same judges, beside the paper's numbers.
+
+    python -m experiments.table2 --data_dir=... --workdir=runs/table2
+
+For each data set the models are trained in folders below the workdir (`mnist/dcgan` and so on) or,
+where they are there, found; 50,000 samples of each are drawn and scored. Every row is made the same
+way: uint8 images, the network's own input handling, numbers. The folder then holds `table2.json`,
+`table2.txt`, `table2.tex`, and a picture of samples a row. A row of as many samples that is there
+already is not made again.
+
+The judges: a classifier trained on the data set's own labels where it has labels, one trained on
+labelled scenes (`--scenes`) where it has none, and ImageNet's Inception v3 where its weights are at
+hand (`--inception_weights`), which is the paper's.
+"""
+
+import dataclasses
+import pathlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+
+import nsn_jax
+from experiments import evaluation, pictures, sample, scoring, train, train_gan
+from experiments import flags as command_line
+from experiments import workdir as work
+from nsn_jax import baselines, data, metrics
+
+#: Inception score, mean and deviation, by the paper's Table 2.
+PAPER: dict[str, dict[str, tuple[float, float]]] = {
+  "mnist": {"real": (1.99, 0.01), "dcgan": (2.27, 0.01), "wgan": (2.02, 0.02),
+            "lsgan": (2.03, 0.01), "nsn": (2.44, 0.02)},
+  "fashion_mnist": {"real": (4.25, 0.05), "dcgan": (4.15, 0.04), "wgan": (3.00, 0.03),
+                    "lsgan": (4.45, 0.03), "nsn": (3.85, 0.04)},
+  "lfw": {"real": (3.64, 0.28), "dcgan": (2.67, 0.03), "wgan": (2.94, 0.03),
+          "lsgan": (2.33, 0.02), "nsn": (3.04, 0.10)},
+  "lsun/church_outdoor": {"real": (2.70, 0.04), "dcgan": (2.89, 0.02), "wgan": (3.05, 0.02),
+                          "lsgan": (3.44, 0.04), "nsn": (2.99, 0.02)},
+}  # fmt: skip
+
+#: What the rows are called. `nsn` is the data set's own preset, `nsn-plain` that on plain images.
+_NAMES = {
+  "real": "real, held out", "dcgan": "DCGAN", "wgan": "WGAN", "lsgan": "LS-GAN", "vae": "VAE",
+  "nsn": "NSN", "nsn-plain": "NSN, plain", "nsn-large": "NSN, large",
+}  # fmt: skip
+_COLUMNS = (
+  ("IS", lambda row: _number(row["inception_score"], row["inception_score_deviation"])),
+  ("paper's IS", lambda row: _number(*row["paper"]) if row["paper"] else "-"),
+  ("FID", lambda row: f"{row['fid']:.2f}"),
+  ("KID x 1000", lambda row: _number(1e3 * row["kid"], 1e3 * row["kid_deviation"])),
+  ("precision", lambda row: f"{row['precision']:.3f}"),
+  ("recall", lambda row: f"{row['recall']:.3f}"),
+  ("nearest", lambda row: f"{row['copy_ratio']:.2f}"),
+  ("copies", lambda row: f"{row['suspected_copies']:.1%}"),
+  ("training", lambda row: _time(row["training_seconds"])),
+  ("sampling", lambda row: _time(row["sampling_seconds"])),
+  ("parameters", lambda row: f"{row['num_parameters']:,}" if row["num_parameters"] else "-"),
+  ("images", lambda row: f"{row['num_images']:,}"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+  """Images of a row and what they cost.
+
+  Attributes:
+    images: uint8 [N, H, W, C].
+    training_seconds: without scores and pictures; None for real images.
+    sampling_seconds: of all N; None for real images.
+    num_parameters: that sampling needs; None for real images.
+    source: how the model was trained, for the record.
+  """
+
+  images: npt.NDArray[np.uint8]
+  training_seconds: float | None = None
+  sampling_seconds: float | None = None
+  num_parameters: int | None = None
+  source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def make_row(
+  *,
+  model: str,
+  dataset: str,
+  drawn: Drawn,
+  network: str,
+  against: evaluation.Reference,
+  seed: int,
+) -> dict[str, Any]:
+  """One row: the scores of a set of images by one network, and what they cost."""
+  scores = evaluation.evaluate(jax.random.key(seed), against, drawn.images)
+  # The paper's buildings are LSUN's churches; other buildings stand in for them.
+  paper = PAPER.get(dataset, PAPER["lsun/church_outdoor"] if "building" in dataset else {})
+  return {
+    "dataset": dataset, "model": model, "network": network, **scores.as_dict(),
+    "paper": paper.get(model), "training_seconds": drawn.training_seconds,
+    "sampling_seconds": drawn.sampling_seconds, "num_parameters": drawn.num_parameters,
+    "source": dict(drawn.source), "revision": revision(), "device": work.surroundings()["device"],
+    "command": "python -m experiments.table2 " + " ".join(sys.argv[1:]),
+  }  # fmt: skip
+
+
+def draw(
+  *,
+  model: str,
+  dataset: str,
+  folder: pathlib.Path,
+  num_samples: int,
+  data_dir: str | None,
+  image_size: int | None,
+  limit: int | None,
+  num_epochs: int | None,
+  seed: int,
+) -> Drawn:
+  """Samples of a model, which is trained first where it is not there, or not to its end.
+
+  Args:
+    model: "nsn", "nsn-plain", "nsn-large" or a baseline's name.
+    dataset: that it is trained on.
+    folder: of the model.
+    num_samples: how many.
+    data_dir: folder of the TFDS data sets.
+    image_size: side to which images are resized.
+    limit: number of training images at most.
+    num_epochs: of a baseline; None for its default.
+    seed: of training and sampling.
+
+  Returns:
+    The samples and what they cost.
+  """
+  shared: dict[str, Any] = {
+    "workdir": folder, "dataset": dataset, "data_dir": data_dir, "image_size": image_size,
+    "limit": limit, "seed": seed, "resume": work.read_config(folder) != {},
+  }  # fmt: skip
+  key = jax.random.key(seed)
+  if model.startswith("nsn"):
+    if not (folder / train.MODEL).is_file():
+      preset = train.preset_of(dataset) + model.removeprefix("nsn")
+      train.train(config=nsn_jax.configs.get(preset), preset=preset, **shared)
+    nsn = sample.load_model(folder)
+    nsn_jax.sample(key, nsn, min(num_samples, 1000))  # Compiles; that is not sampling's time.
+    start = time.perf_counter()
+    images = pictures.to_uint8(nsn_jax.sample(key, nsn, num_samples))
+    count = baselines.num_parameters(nsn)
+  else:
+    train_gan.train(model=model, num_epochs=num_epochs, score_every=0, **shared)
+    made, state, _ = train_gan.load(folder)
+    baselines.sample(key, made, state, 500)
+    start = time.perf_counter()
+    images = baselines.sample(key, made, state, num_samples)
+    count = baselines.num_parameters(made.generating(state))
+  seconds = time.perf_counter() - start
+  facts = work.read_config(folder)
+  names = ("preset", "num_filters", "options", "num_epochs")
+  source: dict[str, Any] = {name: facts[name] for name in names if name in facts}
+  return Drawn(images, facts["seconds"], seconds, count, source)
+
+
+def judges(
+  dataset: str,
+  train_set: data.Dataset,
+  *,
+  data_dir: str | None,
+  scenes: str | None,
+  inception_weights: str | None,
+) -> Iterator[tuple[str, metrics.Network]]:
+  """The networks that a data set is judged by, with what they are called."""
+  if train_set.labels is not None:
+    found = scoring.judge(dataset, data_dir=data_dir)
+    yield f"classifier of {dataset}, {found.test_accuracy:.2%} on test images", found.classifier
+  elif scenes is not None:
+    found = scoring.judge(f"folder:{scenes}", data_dir=data_dir)
+    yield f"classifier of scenes, {found.test_accuracy:.2%} on test images", found.classifier
+  if inception_weights is not None:
+    yield "ImageNet Inception v3", metrics.load_inception(inception_weights)
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+  """The table for a terminal: a block a data set and network."""
+  blocks = []
+  for dataset, network, group in _groups(rows):
+    cells = [["", *(name for name, _ in _COLUMNS)]]
+    cells += [[_NAMES[row["model"]], *(show(row) for _, show in _COLUMNS)] for row in group]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+      "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+      for line in cells
+    ]  # fmt: skip
+    blocks.append("\n".join([f"{dataset}, judged by: {network}", *lines]))
+  return "\n\n".join(blocks) + "\n"
+
+
+def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
+  """The table for a paper: one tabular a data set and network."""
+  blocks = []
+  for dataset, network, group in _groups(rows):
+    head = " & ".join(["", *(name for name, _ in _COLUMNS)])
+    lines = [
+      " & ".join([_NAMES[row["model"]], *(show(row) for _, show in _COLUMNS)]) for row in group
+    ]
+    body = " \\\\\n".join([head + " \\\\\n\\hline", *lines]).replace("\\hline \\\\\n", "\\hline\n")
+    body = body.replace("%", "\\%").replace("+-", "$\\pm$")
+    name = f"{dataset}, judged by: {network}".replace("_", "\\_").replace("%", "\\%")
+    columns = "l" + "r" * len(_COLUMNS)
+    blocks.append(
+      f"\\begin{{table}}\n\\caption{{{name}}}\n\\begin{{tabular}}{{{columns}}}\n{body} \\\\\n"
+      "\\end{tabular}\n\\end{table}"
+    )
+  return "\n\n".join(blocks) + "\n"
+
+
+def _groups(
+  rows: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
+  order = list(_NAMES)
+  for dataset, network in dict.fromkeys((row["dataset"], row["network"]) for row in rows):
+    group = [row for row in rows if (row["dataset"], row["network"]) == (dataset, network)]
+    yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
+
+
+def _number(mean: float, deviation: float) -> str:
+  return f"{mean:.2f} +- {deviation:.2f}"
+
+
+def _time(seconds: float | None) -> str:
+  if seconds is None:
+    return "-"
+  return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def revision() -> str:
+  """The commit of this code, with a + where files differ from it; "unknown" outside of git."""
+  folder = pathlib.Path(__file__).parent
+  try:
+    found = subprocess.run(
+      ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+      cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+  except (OSError, subprocess.CalledProcessError):
+    return "unknown"
+  return found.stdout.strip()
+
+
+def _write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+  work.write_json(folder / "table2.json", {"rows": list(rows)})
+  (folder / "table2.txt").write_text(as_text(rows))
+  (folder / "table2.tex").write_text(as_latex(rows))
+
+
+def _define_flags() -> None:
+  command_line.define_workdir()
+  flags.DEFINE_list("datasets", ["mnist", "fashion_mnist"], f"Of {', '.join(data.NAMES)}.")
+  flags.DEFINE_list(
+    "models", ["real", "dcgan", "wgan", "lsgan", "nsn"], f"Of {', '.join(_NAMES)}."
+  )
+  flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
+  flags.DEFINE_integer("image_size", None, "Side to which images are resized.", lower_bound=1)
+  flags.DEFINE_integer("limit", None, "Takes the first images only, so many.", lower_bound=1)
+  flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)
+  command_line.define_num_samples(50_000)
+  flags.DEFINE_string("scenes", None, "Folder of labelled scenes, to judge what has no labels.")
+  flags.DEFINE_string("inception_weights", None, "Inception v3's .pth file.")
+  command_line.define_seed("Seed of training and sampling.")
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  folder = work.open_folder(command_line.required("workdir", "a folder"))
+  for name in given.models:
+    if name not in _NAMES:
+      raise ValueError(f"models: expected some of {', '.join(_NAMES)}, got {name!r}")
+  done = {
+    (row["dataset"], row["model"], row["network"]): row
+    for row in work.read_json(folder / "table2.json").get("rows", [])
+    if row["model"] == "real" or row["num_images"] == given.num_samples
+  }
+  for dataset in given.datasets:
+    sets = [
+      data.load(
+        dataset, split=split, data_dir=given.data_dir, image_size=given.image_size,
+        limit=given.limit,
+      )
+      for split in ("train", "test")
+    ]  # fmt: skip
+    networks = list(judges(
+      dataset, sets[0], data_dir=given.data_dir, scenes=given.scenes,
+      inception_weights=given.inception_weights,
+    ))  # fmt: skip
+    if not networks:
+      raise ValueError(
+        f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
+        "got none: give --scenes=... or --inception_weights=..."
+      )
+    against = {name: evaluation.reference(network, *sets) for name, network in networks}
+    for model in given.models:
+      missing = [name for name in against if (dataset, model, name) not in done]
+      if not missing:
+        continue
+      place = folder / re.sub(r"\W+", "-", dataset).strip("-") / model
+      place.parent.mkdir(exist_ok=True)
+      drawn = Drawn(sets[1].images) if model == "real" else draw(
+        model=model, dataset=dataset, folder=place, num_samples=given.num_samples,
+        data_dir=given.data_dir, image_size=given.image_size, limit=given.limit,
+        num_epochs=given.num_epochs, seed=given.seed,
+      )  # fmt: skip
+      pictures.grid(drawn.images[:100], place.with_suffix(".png"), columns=20)
+      for name in missing:
+        row = make_row(
+          model=model, dataset=dataset, drawn=drawn, network=name, against=against[name],
+          seed=given.seed,
+        )  # fmt: skip
+        done[dataset, model, name] = row
+        _write(folder, list(done.values()))
+        print(f"{dataset}, {_NAMES[model]}: {evaluation.of(row).row()}", flush=True)
+  print(as_text(list(done.values())))
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)
