@@ -19,7 +19,8 @@ class LayerConfig:
     em_steps: EM iterations between two growth steps.
     min_patches: a filter that holds fewer of the growth patches is dropped.
     tolerated_share: growth ends when at most this share of the patches is below the threshold.
-    patience: growth ends after as many steps in a row that found no filter more.
+    patience: growth ends after as many steps in a row that found hardly a filter more,
+    min_growth: which is fewer than this share of those that are there, or none.
     exchange_steps: steps that move the least useful filters to where they raise the mean best
       similarity most, their number unchanged; 0 for growth alone.
     max_filters: upper bound of the number of filters.
@@ -37,6 +38,7 @@ class LayerConfig:
   min_patches: int = 8
   tolerated_share: float = 0.005
   patience: int = 4
+  min_growth: float = 0.01
   exchange_steps: int = 20
   max_filters: int = 4096
   max_passes: int = 8
@@ -66,7 +68,7 @@ class LayerConfig:
       "threshold": checks.number("threshold", self.threshold, float("-inf")),
       "variance_floor": checks.number("variance_floor", self.variance_floor, 0.0, above=True),
     }
-    for name in ("tolerated_share", "tolerance"):
+    for name in ("min_growth", "tolerated_share", "tolerance"):
       plain[name] = checks.number(name, getattr(self, name), 0.0)
       if plain[name] >= 1:
         raise ValueError(f"{name}: expected a number in [0, 1), got {plain[name]!r}")

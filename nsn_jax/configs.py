@@ -58,6 +58,7 @@ _PRESETS = {
         "seeds_per_step": 128,
         "em_steps": 2,
         "min_patches": 4,
+        "min_growth": 0.02,
         "exchange_steps": 5,
         "max_passes": 4,
       },

@@ -285,6 +285,7 @@ BAD_LAYERS = {
   "min_patches": [0, 8.0],
   "tolerated_share": [-0.1, 1, NAN, None],
   "patience": [0, None],
+  "min_growth": [-0.1, 1.0, NAN, "few"],
   "exchange_steps": [-1, 1.0],
   "max_filters": [0, INF],
   "max_passes": [-1, None],

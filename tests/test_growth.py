@@ -109,6 +109,21 @@ def test_growth_ends_with_few_patches_below_the_threshold_or_stalled():
     assert np.isfinite(filters.variance).all() and (filters.variance >= FLOOR).all()
 
 
+def test_growth_ends_where_filters_come_one_by_one(patches):
+  counts = {}
+  for min_growth in (0.0, 0.2):
+    log = layer.Log(0, None)
+    config = _config(threshold=-0.5, min_growth=min_growth, patience=2, tolerated_share=0.0)
+    layer.grow(KEY, patches, config, log)
+    counts[min_growth] = [r.num_filters for r in log.history]
+  whole, early = counts[0.0], counts[0.2]
+  assert early == whole[: len(early)] and len(early) < len(whole)
+  gains = np.diff([1, *early]) / [1, *early[:-1]]
+  # The last two steps found less than a fifth more, and no two in a row before them did.
+  assert (gains[-2:] < 0.2).all()
+  assert not ((gains[:-2] < 0.2) & (gains[1:-1] < 0.2)).any()
+
+
 def test_what_growth_says_of_itself_is_true(patches):
   filters, history = _grow(-1.0)
   statistics = em.e_step(patches, filters, -1.0)

@@ -37,8 +37,8 @@ def _network(whitened: bool = True) -> NSN:
   layers = tuple(
     LayerConfig(
       kernel=3, stride=stride, threshold=-1 / 3, growth_patches=123, seeds_per_step=5, em_steps=2,
-      min_patches=3, tolerated_share=0.01, patience=2, exchange_steps=0, max_filters=77,
-      max_passes=0, tolerance=1e-5, variance_floor=1e-6,
+      min_patches=3, tolerated_share=0.01, patience=2, min_growth=0.03, exchange_steps=0,
+      max_filters=77, max_passes=0, tolerance=1e-5, variance_floor=1e-6,
     )
     for stride in (2, 1)
   )  # fmt: skip
