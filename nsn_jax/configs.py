@@ -1,5 +1,7 @@
 """Presets: the paper's networks, and ours (SPEC sections 3 and 5)."""
 
+from typing import Any
+
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 
 #: (kernel, stride) of the layers, pixels first: the paper's Tables 3 and 4.
@@ -12,7 +14,7 @@ def _network(
   thresholds: tuple[float, ...],
   epsilon: float | None,
   sampler: SamplerConfig,
-  options: tuple[dict[str, int], ...] | None = None,
+  options: tuple[dict[str, Any], ...] | None = None,
 ) -> NetworkConfig:
   """A network; `options` are further fields of each layer's configuration."""
   layers = tuple(

@@ -237,7 +237,8 @@ def e_step(
     threshold: tau. A patch whose best similarity is below it is counted in `num_below` and left
       to a new filter; the default sends every patch to its argmax filter.
     hold_below: send such a patch to its argmax filter all the same, and only count it.
-    valid: bool [...], False for patches that do not count (filling of a last batch).
+    valid: bool [...], False for patches that do not count (filling of a last batch); they have to
+      be finite all the same.
     chunk_size: patches at a time; by default as many as fit the cache.
 
   Returns:

@@ -144,7 +144,7 @@ def grow(
     found = _read(info)
     log.patches += size * (config.em_steps + 2)
     log.step("growth", step, 0, found, size)
-    # Where a layer has a thousand filters, the last few come one by one, at the price of a pass each.
+    # Of a thousand filters the last come a few a step, at the price of a pass each.
     wanted = max(int(config.min_growth * num_filters), 1)
     stalled = stalled + 1 if found[0] - num_filters < wanted else 0
     num_filters, step = found[0], step + 1

@@ -126,7 +126,7 @@ def _decode(
   knobs: tuple[_Knobs, ...],
   static: tuple[_Static, ...],
 ) -> jax.Array:
-  """Layers backwards, the last of `filters` first. Layer l of a sample uses fold_in(key, l)."""
+  """Layers backwards, the last of `filters` first. Number i of them uses fold_in(key, i)."""
   for index in reversed(range(len(filters))):
     layer_keys = jax.vmap(lambda key, index=index: jax.random.fold_in(key, index))(keys)
     feature_map = decode_layer(
