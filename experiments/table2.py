@@ -14,6 +14,7 @@ hand (`--inception_weights`), which is the paper's.
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 import subprocess
@@ -83,6 +84,84 @@ class Drawn:
   sampling_seconds: float | None = None
   num_parameters: int | None = None
   source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def make_table(
+  *,
+  workdir: str | os.PathLike[str],
+  datasets: Sequence[str],
+  models: Sequence[str],
+  num_samples: int = 50_000,
+  data_dir: str | None = None,
+  image_size: int | None = None,
+  limit: int | None = None,
+  num_epochs: int | None = None,
+  scenes: str | None = None,
+  inception_weights: str | None = None,
+  seed: int = 0,
+) -> list[dict[str, Any]]:
+  """Makes the rows that are missing, and writes the table after each.
+
+  Args:
+    workdir: the folder, made if need be.
+    datasets: names, as `nsn_jax.data.load` takes them.
+    models: "real", "nsn", "nsn-plain", "nsn-large" and baselines' names.
+    num_samples: drawn of each model.
+    data_dir: folder of the TFDS data sets.
+    image_size: side to which images are resized.
+    limit: number of images at most, of the training and of the held-out set.
+    num_epochs: of the baselines; None for each one's default.
+    scenes: folder of labelled scenes, whose classifier judges what has no labels.
+    inception_weights: Inception v3's file; None for no such judge.
+    seed: of training and sampling.
+
+  Returns:
+    All rows, plain values.
+
+  Raises:
+    ValueError: for arguments that are not as above, or a data set that nothing can judge.
+    OSError: where the folder cannot be written, or data or weights are missing.
+  """
+  folder = work.open_folder(workdir)
+  for name in models:
+    if name not in _NAMES:
+      raise ValueError(f"models: expected some of {', '.join(_NAMES)}, got {name!r}")
+  done = {
+    (row["dataset"], row["model"], row["network"]): row
+    for row in work.read_json(folder / "table2.json").get("rows", [])
+    if row["model"] == "real" or row["num_images"] == num_samples
+  }
+  chosen: dict[str, Any] = {"data_dir": data_dir, "image_size": image_size, "limit": limit}
+  for dataset in datasets:
+    sets = [data.load(dataset, split=split, **chosen) for split in ("train", "test")]
+    networks = judges(
+      dataset, sets[0], data_dir=data_dir, scenes=scenes, inception_weights=inception_weights
+    )
+    against = {name: evaluation.reference(network, *sets) for name, network in networks}
+    if not against:
+      raise ValueError(
+        f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
+        "got none: give --scenes=... or --inception_weights=..."
+      )
+    for model in models:
+      missing = [name for name in against if (dataset, model, name) not in done]
+      if not missing:
+        continue
+      place = folder / re.sub(r"\W+", "-", dataset).strip("-") / model
+      place.parent.mkdir(exist_ok=True)
+      drawn = Drawn(sets[1].images) if model == "real" else draw(
+        model=model, dataset=dataset, folder=place, num_samples=num_samples,
+        num_epochs=num_epochs, seed=seed, **chosen,
+      )  # fmt: skip
+      pictures.grid(drawn.images[:100], place.with_suffix(".png"), columns=20)
+      for name in missing:
+        row = make_row(
+          model=model, dataset=dataset, drawn=drawn, network=name, against=against[name], seed=seed
+        )
+        done[dataset, model, name] = row
+        _write(folder, list(done.values()))
+        print(f"{dataset}, {_NAMES[model]}: {evaluation.of(row).row()}", flush=True)
+  return list(done.values())
 
 
 def make_row(
@@ -273,54 +352,20 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
-  folder = work.open_folder(command_line.required("workdir", "a folder"))
-  for name in given.models:
-    if name not in _NAMES:
-      raise ValueError(f"models: expected some of {', '.join(_NAMES)}, got {name!r}")
-  done = {
-    (row["dataset"], row["model"], row["network"]): row
-    for row in work.read_json(folder / "table2.json").get("rows", [])
-    if row["model"] == "real" or row["num_images"] == given.num_samples
-  }
-  for dataset in given.datasets:
-    sets = [
-      data.load(
-        dataset, split=split, data_dir=given.data_dir, image_size=given.image_size,
-        limit=given.limit,
-      )
-      for split in ("train", "test")
-    ]  # fmt: skip
-    networks = list(judges(
-      dataset, sets[0], data_dir=given.data_dir, scenes=given.scenes,
-      inception_weights=given.inception_weights,
-    ))  # fmt: skip
-    if not networks:
-      raise ValueError(
-        f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
-        "got none: give --scenes=... or --inception_weights=..."
-      )
-    against = {name: evaluation.reference(network, *sets) for name, network in networks}
-    for model in given.models:
-      missing = [name for name in against if (dataset, model, name) not in done]
-      if not missing:
-        continue
-      place = folder / re.sub(r"\W+", "-", dataset).strip("-") / model
-      place.parent.mkdir(exist_ok=True)
-      drawn = Drawn(sets[1].images) if model == "real" else draw(
-        model=model, dataset=dataset, folder=place, num_samples=given.num_samples,
-        data_dir=given.data_dir, image_size=given.image_size, limit=given.limit,
-        num_epochs=given.num_epochs, seed=given.seed,
-      )  # fmt: skip
-      pictures.grid(drawn.images[:100], place.with_suffix(".png"), columns=20)
-      for name in missing:
-        row = make_row(
-          model=model, dataset=dataset, drawn=drawn, network=name, against=against[name],
-          seed=given.seed,
-        )  # fmt: skip
-        done[dataset, model, name] = row
-        _write(folder, list(done.values()))
-        print(f"{dataset}, {_NAMES[model]}: {evaluation.of(row).row()}", flush=True)
-  print(as_text(list(done.values())))
+  rows = make_table(
+    workdir=command_line.required("workdir", "a folder"),
+    datasets=given.datasets,
+    models=given.models,
+    num_samples=given.num_samples,
+    data_dir=given.data_dir,
+    image_size=given.image_size,
+    limit=given.limit,
+    num_epochs=given.num_epochs,
+    scenes=given.scenes,
+    inception_weights=given.inception_weights,
+    seed=given.seed,
+  )
+  print(as_text(rows))
 
 
 if __name__ == "__main__":

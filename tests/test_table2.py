@@ -1,0 +1,117 @@
+"""Table 2 small, end to end, on digits; its two layouts from rows made up."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import nsn_jax
+from experiments import scoring, table2
+from nsn_jax import configs, data
+
+SCORES = {
+  "num_images": 50_000, "inception_score": 8.126, "inception_score_deviation": 0.049,
+  "fid": 12.345, "kid": 0.0015, "kid_deviation": 0.0002, "precision": 0.5, "recall": 0.25,
+  "copy_ratio": 0.9, "suspected_copies": 0.012,
+}  # fmt: skip
+COSTS = {"training_seconds": 600.0, "sampling_seconds": 7.62, "num_parameters": 1_234_567}
+FREE = dict.fromkeys(COSTS)
+
+
+def _row(dataset: str, model: str, network: str, costs: dict) -> dict:
+  paper = table2.PAPER[dataset].get(model)
+  return {"dataset": dataset, "model": model, "network": network, "paper": paper, **SCORES, **costs}
+
+
+@pytest.fixture
+def rows() -> list[dict]:
+  return [
+    _row("mnist", "nsn", "a", COSTS),
+    _row("mnist", "real", "a", FREE),
+    _row("mnist", "vae", "a", COSTS),
+    _row("lfw", "nsn", "b_1 99%", COSTS),
+  ]
+
+
+def test_text(rows):
+  text = table2.as_text(rows)
+  first, second = text.strip().split("\n\n")
+  head, names, *lines = first.splitlines()
+  assert head == "mnist, judged by: a" and second.startswith("lfw, judged by: b_1 99%")
+  assert names.split() == [
+    "IS", "paper's", "IS", "FID", "KID", "x", "1000", "precision", "recall", "nearest", "copies",
+    "training", "sampling", "parameters", "images",
+  ]  # fmt: skip
+  # Real data first, whatever the order of the rows.
+  assert [line.split("  ")[0] for line in lines] == ["real, held out", "VAE", "NSN"]
+  # Two blanks and more are between columns.
+  assert re.split("  +", lines[2]) == [
+    "NSN", "8.13 +- 0.05", "2.44 +- 0.02", "12.35", "1.50 +- 0.20", "0.500", "0.250", "0.90",
+    "1.2%", "10.0 min", "7.6 s", "1,234,567", "50,000",
+  ]  # fmt: skip
+  assert "1.99 +- 0.01" in lines[0] and "+- 0.02" not in lines[1]  # the paper has no VAE
+  assert len({len(line) for line in (names, *lines)}) == 1
+
+
+def test_latex(rows):
+  text = table2.as_latex(rows)
+  assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 2
+  assert "b\\_1 99\\%" in text and "8.13 $\\pm$ 0.05" in text
+  body = text.split("\\hline\n")[1].split("\\end{tabular}")[0]
+  assert body.count("\\\\") == 3
+  assert all(line.count("&") == 12 for line in body.strip().splitlines())
+
+
+def test_every_row_of_the_paper_has_a_name():
+  for found in table2.PAPER.values():
+    assert found.keys() <= table2._NAMES.keys()
+
+
+@pytest.fixture
+def few(judge: scoring.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+  """Few digits, a small network and the weak judge."""
+  layers = tuple(
+    nsn_jax.LayerConfig(
+      kernel=kernel, stride=stride, threshold=-1.0, growth_patches=500, exchange_steps=0,
+      max_passes=1, max_filters=12,
+    )
+    for kernel, stride in ((14, 14), (2, 1))
+  )  # fmt: skip
+  monkeypatch.setattr(configs, "get", lambda _: nsn_jax.NetworkConfig(layers=layers))
+  monkeypatch.setattr(scoring, "judge", lambda *_, **__: judge)
+  return {"datasets": ["digits"], "limit": 300, "num_samples": 150, "num_epochs": 1}
+
+
+def test_a_small_table(few, tmp_path, capsys, monkeypatch):
+  found = table2.make_table(workdir=tmp_path, models=["real", "nsn", "vae"], **few)
+  assert json.loads((tmp_path / "table2.json").read_text())["rows"] == found
+  rows = {row["model"]: row for row in found}
+  assert list(rows) == ["real", "nsn", "vae"]
+  held_out = data.load("digits", split="test", limit=300).images
+  assert rows["real"]["num_images"] == len(held_out)
+  assert rows["nsn"]["num_images"] == rows["vae"]["num_images"] == 150
+  assert rows["real"]["training_seconds"] is None and rows["nsn"]["training_seconds"] > 0
+  assert rows["real"]["fid"] < rows["vae"]["fid"] and rows["nsn"]["source"]["num_filters"]
+  for row in found:
+    assert row["revision"] and row["device"] and "classifier of digits" in row["network"]
+    assert row["paper"] is None  # which has no digits
+  assert "digits, NSN: IS" in capsys.readouterr().out
+  for name in ("table2.txt", "table2.tex", "digits/nsn.png", "digits/real.png", "digits/vae.png"):
+    assert (tmp_path / name).stat().st_size > 0
+  # What is there is not made again, what is missing is.
+  monkeypatch.setattr(table2, "draw", lambda **_: pytest.fail("drawn again"))
+  assert table2.make_table(workdir=tmp_path, models=["nsn", "real"], **few) == found
+  with pytest.raises(pytest.fail.Exception, match="drawn again"):
+    table2.make_table(workdir=tmp_path, models=["nsn"], **few | {"num_samples": 151})
+
+
+def test_errors(few, tmp_path):
+  with pytest.raises(ValueError, match=r"models: expected some of real, .*, got 'gan'"):
+    table2.make_table(workdir=tmp_path, models=["gan"], **few)
+  np.savez(tmp_path / "x.npz", images=np.zeros((12, 8, 8, 1), np.uint8),
+           test_images=np.zeros((12, 8, 8, 1), np.uint8))  # fmt: skip
+  with pytest.raises(ValueError, match=r"scenes: expected a folder.*has no labels to judge by"):
+    table2.make_table(
+      workdir=tmp_path, models=["real"], **few | {"datasets": [f"npz:{tmp_path / 'x.npz'}"]}
+    )
