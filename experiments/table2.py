@@ -49,6 +49,7 @@ PAPER: dict[str, dict[str, tuple[float, float]]] = {
 #: What the rows are called. `nsn` is the data set's own preset, `nsn-plain` that on plain images.
 _NAMES = {
   "real": "real, held out", "dcgan": "DCGAN", "wgan": "WGAN", "lsgan": "LS-GAN", "vae": "VAE",
+  "pixelcnn": "PixelCNN",
   "nsn": "NSN", "nsn-plain": "NSN, plain", "nsn-large": "NSN, large",
 }  # fmt: skip
 _COLUMNS = (

@@ -33,7 +33,7 @@ _OUTPUTS = (EPOCHS, work.CONFIG, "samples_epoch_*.png", "curve.png")
 _DECISIVE = ("model", "options", "dataset", "image_size", "limit", "seed")
 
 #: Epochs by default, of 60,000 images on two CPU cores in about half an hour.
-_NUM_EPOCHS = {"dcgan": 15, "wgan": 40, "lsgan": 15, "vae": 50}
+_NUM_EPOCHS = {"dcgan": 15, "wgan": 40, "lsgan": 15, "vae": 50, "pixelcnn": 10}
 _SHOWN = 100
 
 
@@ -235,8 +235,9 @@ def _define_flags() -> None:
   command_line.define_data()
   flags.DEFINE_integer("num_epochs", None, "Epochs in all; the model's own default.", lower_bound=1)
   flags.DEFINE_integer(
-    "width", None, "Channels of a GAN's first layer, hidden width of a VAE.", lower_bound=1
-  )
+    "width", None, "Channels of a GAN's first layer and of a PixelCNN, hidden width of a VAE.",
+    lower_bound=1,
+  )  # fmt: skip
   flags.DEFINE_integer("score_every", 1, "Epochs between two scores; 0 for none.", lower_bound=0)
   flags.DEFINE_integer("score_samples", 10_000, "Samples that are scored.", lower_bound=100)
   command_line.define_seed("Seed of training.")

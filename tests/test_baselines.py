@@ -16,9 +16,16 @@ KEY = jax.random.key(0)
 SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
 
 
+_OPTIONS = {"vae": {"hidden": 6, "latent": 3}, "pixelcnn": {"width": 3, "num_layers": 2}}
+
+
+def _shape(name: str) -> tuple[int, int, int]:
+  return (6, 5, 1) if name == "pixelcnn" else SHAPE
+
+
 def _small(name: str, **changes: object) -> baselines.Baseline:
-  options = {"hidden": 6, "latent": 3} if name == "vae" else {"width": 2, "latent": 3}
-  return baselines.make(name, SHAPE, **{"batch_size": 5, **options, **changes})
+  options = _OPTIONS.get(name, {"width": 2, "latent": 3})
+  return baselines.make(name, _shape(name), **{"batch_size": 5, **options, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -214,12 +221,93 @@ def test_generating_does_not_depend_on_the_others_drawn(images):
   np.testing.assert_allclose(whole[2:3], alone, atol=1e-6)  # the running moments normalise
 
 
+# PixelCNN
+
+
+@pytest.fixture(scope="module")
+def pixelcnn() -> tuple[baselines.PixelCNN, object]:
+  """A small one whose biases are no zeros."""
+  model = _small("pixelcnn", num_layers=3, width=4)
+  noise = jax.random.normal(KEY, (50,))
+  params = jax.tree.map(
+    lambda x: x + 0.3 * noise[: x.size] if x.ndim == 1 and x.size <= 50 else x,
+    model.init(KEY).params,
+  )
+  return model, params
+
+
+def test_pixels_depend_on_those_before_them_alone(pixelcnn):
+  model, params = pixelcnn
+  images = jax.random.uniform(KEY, (1, 6, 5, 1), minval=-1.0)
+  weights = jax.random.normal(KEY, (256,))
+
+  def one(images, y, x):
+    return (model.logits(params, images)[0, y, x] * weights).sum()
+
+  slope = jax.jit(jax.grad(one))
+  for y, x in ((0, 0), (0, 3), (2, 0), (3, 2), (5, 4)):
+    found = np.asarray(slope(images, y, x))[0, :, :, 0]
+    before = np.arange(30).reshape(6, 5) < y * 5 + x
+    assert (found[~before] == 0).all()
+    # 7 x 7 and two 3 x 3 windows reach five pixels up and four to the left: no blind spot within.
+    near = before & (np.abs(np.arange(5) - x) <= 3) & (np.arange(6)[:, None] >= y - 4)
+    assert (found[near] != 0).all()
+
+
+def test_a_drawn_pixel_has_the_density_of_the_whole_pass(pixelcnn):
+  model, params = pixelcnn
+  state = baselines.PixelCNNState(params, None)
+  drawn = jax.jit(model.generate, static_argnums=2)(KEY, state, 3)
+  logits = model.logits(params, drawn)
+  for y in range(6):
+    for x in range(5):
+      key = jax.random.fold_in(jax.random.fold_in(KEY, y), x)
+      # The same noise on the same logits: the same pixel, but for a tie within rounding.
+      values = jax.random.categorical(key, logits[:, y, x])
+      expected = np.asarray(values) / 127.5 - 1
+      np.testing.assert_allclose(drawn[:, y, x, 0], expected, atol=1e-6)
+  assert len(np.unique(drawn)) > 30
+
+
+def test_densities_sum_to_one(pixelcnn):
+  model, params = pixelcnn
+  rest = jnp.zeros((1, 6, 5, 1))
+  first, second = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
+  # All values of the last two pixels, by the chain rule: the logits of the last depend on the one
+  # before it.
+  images = jnp.tile(rest, (256, 1, 1, 1)).at[:, 5, 3, 0].set(np.arange(256) / 127.5 - 1)
+  logits = jax.nn.log_softmax(model.logits(params, images))
+  joint = np.exp(np.asarray(logits[0, 5, 3])[first] + np.asarray(logits[:, 5, 4])[first, second])
+  assert joint.sum() == pytest.approx(1, abs=1e-5)
+  assert np.abs(np.diff(logits[:, 5, 4], axis=0)).max() > 1e-4
+
+
+def test_bits_by_hand():
+  model = _small("pixelcnn")
+  params = jax.tree.map(jnp.zeros_like, model.init(KEY).params)
+  images = jax.random.uniform(KEY, (2, 6, 5, 1), minval=-1.0)
+  np.testing.assert_allclose(model.bits(params, images), 8, rtol=1e-6)  # 256 values, all alike
+  # One logit of log 255 makes its value's probability 1/2.
+  layers, head = params
+  head = head._replace(logits_bias=jnp.zeros(256).at[255].set(np.log(255.0)))
+  np.testing.assert_allclose(model.bits((layers, head), jnp.ones((1, 6, 5, 1))), 1, rtol=1e-6)
+  found = model.bits((layers, head), -jnp.ones((1, 6, 5, 1)))
+  np.testing.assert_allclose(found, 1 + np.log2(255), rtol=1e-6)
+
+
+def test_colour_is_refused():
+  with pytest.raises(ValueError, match=r"image_shape: expected grey images, \[H, W, 1\], got"):
+    baselines.make("pixelcnn", (8, 8, 3))
+
+
 # the loop
 
 
 @pytest.mark.parametrize("name", sorted(baselines.MODELS))
 def test_training_goes_on_as_if_it_had_never_stopped(name, images):
   model = _small(name, **({"head_start": 0, "critic_steps": 2} if name == "wgan" else {}))
+  height, width, channels = _shape(name)
+  images = images[:, :height, :width, :channels]
   kept = []
 
   def on_epoch(epoch, state):
@@ -317,7 +405,7 @@ def test_training_errors(images):
     baselines.train(KEY, model, images[:4], num_epochs=1)
   with pytest.raises(ValueError, match="num_epochs"):
     baselines.train(KEY, model, images, num_epochs=0)
-  with pytest.raises(ValueError, match="model: expected one of dcgan, wgan, lsgan, vae, got 'gan'"):
+  with pytest.raises(ValueError, match=r"model: expected one of dcgan, .*pixelcnn, got 'gan'"):
     baselines.make("gan", SHAPE)
   for name, field, value in (
     ("dcgan", "width", 0), ("wgan", "clip", 0.0), ("lsgan", "margin", -1.0),

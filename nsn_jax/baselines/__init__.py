@@ -1,4 +1,4 @@
-"""Models that NSN is compared with, trained by gradients: three GANs and a VAE.
+"""Models that NSN is compared with, trained by gradients: three GANs, a VAE and a PixelCNN.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -16,6 +16,7 @@ from nsn_jax.baselines.baseline import Baseline, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
+from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, Progress, train
 from nsn_jax.baselines.vae import VAE, VAEState
@@ -33,6 +34,8 @@ __all__ = [
   "DivergedError",
   "Epoch",
   "GANState",
+  "PixelCNN",
+  "PixelCNNState",
   "Progress",
   "VAEState",
   "make",

@@ -6,6 +6,7 @@ from typing import Any
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
+from nsn_jax.baselines.pixelcnn import PixelCNN
 from nsn_jax.baselines.vae import VAE
 from nsn_jax.baselines.wgan import WGAN
 
@@ -15,6 +16,7 @@ MODELS: dict[str, Callable[..., Baseline]] = {
   "wgan": WGAN,
   "lsgan": LSGAN,
   "vae": VAE,
+  "pixelcnn": PixelCNN,
 }
 
 
