@@ -6,7 +6,7 @@ can import each other.
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import app, flags, logging
@@ -119,6 +119,26 @@ def required(name: str, expected: str) -> str:
   if not value:
     raise ValueError(f"{name}: expected {expected}, got none: give --{name}=...")
   return value
+
+
+def define_resumption() -> None:
+  """`--resume` and `--overwrite`."""
+  flags.DEFINE_bool("resume", False, "Goes on in this workdir; flags left out are as it began.")
+  flags.DEFINE_bool("overwrite", False, "Removes what training left in this workdir.")
+
+
+def resumed(stored: Mapping[str, Any]) -> Callable[[str], Any]:
+  """A function from a flag's name to its value: as given, else as training began, else its default.
+
+  Args:
+    stored: what the training that is to go on began with; empty where one begins.
+  """
+
+  def setting(name: str) -> Any:
+    flag = flags.FLAGS[name]
+    return flag.value if flag.present else stored.get(name, flag.value)
+
+  return setting
 
 
 def run(main: Callable[[], None]) -> None:

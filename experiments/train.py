@@ -344,18 +344,14 @@ def _define_flags() -> None:
   command_line.define_seed("Seed of training.")
   flags.DEFINE_float("memory_budget_gb", 4.0, "For what training holds between passes.")
   command_line.define_num_samples(100)
-  flags.DEFINE_bool("resume", False, "Goes on in this workdir; flags left out are as it began.")
-  flags.DEFINE_bool("overwrite", False, "Removes what training left in this workdir.")
+  command_line.define_resumption()
 
 
 def _main() -> None:
   given = flags.FLAGS
   workdir = command_line.required("workdir", "a folder")
   stored = work.read_config(pathlib.Path(workdir)) if given.resume else {}
-
-  def setting(name: str) -> Any:
-    return given[name].value if given[name].present else stored.get(name, given[name].value)
-
+  setting = command_line.resumed(stored)
   dataset = setting("dataset")
   if not dataset and given.resume and not stored:
     raise ValueError(f"resume: expected a workdir where training began, got {workdir!r}")

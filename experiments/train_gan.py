@@ -241,18 +241,14 @@ def _define_flags() -> None:
   flags.DEFINE_integer("score_every", 1, "Epochs between two scores; 0 for none.", lower_bound=0)
   flags.DEFINE_integer("score_samples", 10_000, "Samples that are scored.", lower_bound=100)
   command_line.define_seed("Seed of training.")
-  flags.DEFINE_bool("resume", False, "Goes on in this workdir; flags left out are as it began.")
-  flags.DEFINE_bool("overwrite", False, "Removes what training left in this workdir.")
+  command_line.define_resumption()
 
 
 def _main() -> None:
   given = flags.FLAGS
   workdir = command_line.required("workdir", "a folder")
   stored = work.read_config(pathlib.Path(workdir)) if given.resume else {}
-
-  def setting(name: str) -> Any:
-    return given[name].value if given[name].present else stored.get(name, given[name].value)
-
+  setting = command_line.resumed(stored)
   model, dataset = setting("model"), setting("dataset")
   for name, value, known in (("model", model, baselines.MODELS), ("dataset", dataset, data.NAMES)):
     if not value:

@@ -49,7 +49,7 @@ def test_a_saturated_or_one_sided_score_is_not_fair(
   ratio: float, shares: tuple[float, ...], fair: bool
 ) -> None:
   score = scoring.Score(9.0, 0.1, 0.9, shares, ratio)
-  assert tune_sampler.is_fair(score) == fair
+  assert (tune_sampler.unfairness(score) == 0) == fair
 
 
 def test_the_search_never_ends_below_its_start(
@@ -62,8 +62,8 @@ def test_the_search_never_ends_below_its_start(
   key = jax.random.key(1)
   start, _ = scoring.score_samples(key, judge, nsn, 200)
   best, score = tune_sampler.search(key, judge, nsn, num_samples=200, rounds=1)
-  assert (tune_sampler.is_fair(score), score.inception_score) >= (
-    tune_sampler.is_fair(start), start.inception_score,
+  assert (-tune_sampler.unfairness(score), score.inception_score) >= (
+    -tune_sampler.unfairness(start), start.inception_score,
   )  # fmt: skip
   again, _ = scoring.score_samples(key, judge, nsn, 200, best)
   assert again == score
