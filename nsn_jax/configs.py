@@ -85,7 +85,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-1.6, -1.56, -1.02),
     0.1,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.0),
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.5),
     _FASHION,
   ),
   "fashion_mnist-plain": _network(
