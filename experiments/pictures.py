@@ -232,9 +232,52 @@ def histograms(
   return means[0], means[1]
 
 
-def score_curve(
-  rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
+#: Of a plot's title, x values and y values; several lines of one plot have a name each.
+Curve = tuple[str, Sequence[float], Sequence[float] | Mapping[str, Sequence[float]]]
+
+
+def lines(
+  curves: Sequence[Curve],
+  ylabel: str,
+  path: str | os.PathLike[str],
+  *,
+  xlabel: str = "",
+  logarithmic: Sequence[bool] = (),
 ) -> None:
+  """Draws curves side by side, each from 0 up.
+
+  Args:
+    curves: title, x and y of each; y may be several by name.
+    ylabel: of the first.
+    path: of the picture.
+    xlabel: of all; by default the titles stand there.
+    logarithmic: whether each one's x axis is; by default none is.
+
+  Raises:
+    OSError: where `path` cannot be written.
+  """
+  figure = Figure(figsize=(3.4 * len(curves), 3.2), layout="constrained")
+  for index, (axis, (title, x, y)) in enumerate(
+    zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True)
+  ):
+    named = y if isinstance(y, Mapping) else {"": y}
+    for (name, values), colour in zip(named.items(), ("#1f4e79", "#a63603"), strict=False):
+      axis.plot(x, values, marker="o", markersize=3, color=colour, label=name)
+    if len(named) > 1:
+      axis.legend(frameon=False)
+    if xlabel:
+      axis.set_title(title)
+    axis.set_xlabel(xlabel or title)
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    if logarithmic and logarithmic[index]:
+      axis.set_xscale("log")
+    if index == 0:
+      axis.set_ylabel(ylabel)
+  _save(figure, path)
+
+
+def score_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
   """Draws a training's scores by epoch: inception score, FID, precision and recall.
 
   Args:
@@ -248,21 +291,18 @@ def score_curve(
   if len(scored) < 2:
     return
   epochs = [row["epoch"] + 1 for row in scored]
-  figure = Figure(figsize=(10, 3.2), layout="constrained")
-  for axis, title, names in zip(
-    figure.subplots(1, 3),
-    ("inception score", "FID", "precision and recall"),
-    (("inception_score",), ("fid",), ("precision", "recall")),
-    strict=True,
-  ):
-    for name, colour in zip(names, ("#1f4e79", "#a63603"), strict=False):
-      values = [row["scores"][name] for row in scored]
-      axis.plot(epochs, values, marker="o", markersize=3, color=colour, label=name)
-    axis.set_title(title)
-    axis.set_xlabel("epoch")
-    axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.3)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(names) > 1:
-      axis.legend(frameon=False)
-  _save(figure, path)
+
+  def values(name: str) -> list[float]:
+    return [row["scores"][name] for row in scored]
+
+  both = {name: values(name) for name in ("precision", "recall")}
+  lines(
+    [
+      ("inception score", epochs, values("inception_score")),
+      ("FID", epochs, values("fid")),
+      ("precision and recall", epochs, both),
+    ],
+    "",
+    path,
+    xlabel="epoch",
+  )

@@ -17,8 +17,6 @@ import dataclasses
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -182,8 +180,7 @@ def make_row(
     "dataset": dataset, "model": model, "network": network, **scores.as_dict(),
     "paper": paper.get(model), "training_seconds": drawn.training_seconds,
     "sampling_seconds": drawn.sampling_seconds, "num_parameters": drawn.num_parameters,
-    "source": dict(drawn.source), "revision": revision(), "device": work.surroundings()["device"],
-    "command": "python -m experiments.table2 " + " ".join(sys.argv[1:]),
+    "source": dict(drawn.source), **work.record(),
   }  # fmt: skip
 
 
@@ -314,19 +311,6 @@ def _time(seconds: float | None) -> str:
   if seconds is None:
     return "-"
   return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-
-
-def revision() -> str:
-  """The commit of this code, with a + where files differ from it; "unknown" outside of git."""
-  folder = pathlib.Path(__file__).parent
-  try:
-    found = subprocess.run(
-      ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-      cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-  except (OSError, subprocess.CalledProcessError):
-    return "unknown"
-  return found.stdout.strip()
 
 
 def _write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:

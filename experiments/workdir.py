@@ -8,6 +8,9 @@ import json
 import os
 import pathlib
 import platform
+import shlex
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -125,6 +128,26 @@ def surroundings() -> dict[str, Any]:
       "numpy": np.__version__,
     },
   }
+
+
+def record() -> dict[str, Any]:
+  """What a result is kept with: the command, the commit, device and versions."""
+  program = pathlib.Path(sys.argv[0]).stem
+  command = shlex.join(["python", "-m", f"experiments.{program}", *sys.argv[1:]])
+  return {"command": command, "revision": revision(), **surroundings()}
+
+
+def revision() -> str:
+  """The commit of this code, with a + where files differ from it; "unknown" outside of git."""
+  folder = pathlib.Path(__file__).parent
+  try:
+    found = subprocess.run(
+      ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+      cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+  except (OSError, subprocess.CalledProcessError):
+    return "unknown"
+  return found.stdout.strip()
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:

@@ -92,7 +92,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.6, -1.5, -1.1),
     None,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.0),
+    SamplerConfig(gamma=(100.0, 100.0, 35.0), beta=1.0),
     _FASHION,
   ),
   "fashion_mnist-large": _network(

@@ -12,6 +12,7 @@ import pytest
 from absl import logging
 from sklearn.datasets import load_digits
 
+import nsn_jax
 from experiments import scoring
 from nsn_jax import data, metrics
 
@@ -64,6 +65,22 @@ def run_python() -> Callable[..., str]:
     return done.stdout
 
   return run
+
+
+@pytest.fixture(scope="session")
+def nsn() -> nsn_jax.NSN:
+  """A small network on the digits."""
+  layers = tuple(
+    nsn_jax.LayerConfig(
+      kernel=kernel, stride=stride, threshold=threshold, growth_patches=800, exchange_steps=1,
+      max_passes=2, max_filters=20,
+    )
+    for kernel, stride, threshold in ((14, 14, -1.0), (2, 1, 1.0))
+  )  # fmt: skip
+  config = nsn_jax.NetworkConfig(
+    layers=layers, whitening_epsilon=1.0, sampler=nsn_jax.SamplerConfig(gamma=50.0)
+  )
+  return nsn_jax.fit(jax.random.key(0), data.load("digits", limit=200).images, config)
 
 
 @pytest.fixture(scope="session")

@@ -9,22 +9,6 @@ from experiments import benchmark, growth_check, scoring, tune_sampler
 from nsn_jax import data
 
 
-@pytest.fixture(scope="module")
-def nsn() -> nsn_jax.NSN:
-  """A small network on the digits."""
-  layers = tuple(
-    nsn_jax.LayerConfig(
-      kernel=kernel, stride=stride, threshold=-1.0, growth_patches=800, exchange_steps=1,
-      max_passes=2, max_filters=20,
-    )
-    for kernel, stride in ((14, 14), (2, 1))
-  )  # fmt: skip
-  config = nsn_jax.NetworkConfig(
-    layers=layers, whitening_epsilon=1.0, sampler=nsn_jax.SamplerConfig(gamma=50.0)
-  )
-  return nsn_jax.fit(jax.random.key(0), data.load("digits", limit=200).images, config)
-
-
 def test_real_images_score_well_and_constant_ones_do_not(judge: scoring.Judge) -> None:
   real = scoring.score(judge, judge.test.images)
   blank = scoring.score(judge, np.zeros_like(judge.test.images))

@@ -1,0 +1,80 @@
+"""Fig 3, 4 and 8: samples beside their nearest training images, and samples of every layer.
+
+    python -m experiments.samples --dataset=mnist --model=... --workdir=runs/samples
+
+`nearest.png`: samples, and below each its nearest training image by pixels, so that copying would
+show. `layer0.png` and so on: samples that begin at each layer, which are patches of its receptive
+field.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+
+import nsn_jax
+from experiments import flags as command_line
+from experiments import pictures
+from experiments import workdir as work
+from nsn_jax import data, metrics
+
+_COLUMNS = 15
+
+
+def beside_nearest(
+  samples: npt.NDArray[np.uint8], training: npt.NDArray[np.uint8], path: pathlib.Path
+) -> float:
+  """Draws rows of samples, each above the row of their nearest; returns the median distance."""
+  found = metrics.nearest(training, samples)
+  near = training[found.position]
+  cut = range(0, len(samples), _COLUMNS)
+  rows = [part for i in cut for part in (samples[i : i + _COLUMNS], near[i : i + _COLUMNS])]
+  pictures.grid(
+    np.concatenate(rows), path, columns=_COLUMNS,
+    title="samples, and below each row the nearest training images",
+  )  # fmt: skip
+  return float(np.median(found.distance) / 255)
+
+
+def draw(
+  key: jax.Array,
+  nsn: nsn_jax.NSN,
+  training: npt.NDArray[np.uint8],
+  folder: pathlib.Path,
+  num_samples: int,
+) -> dict[str, Any]:
+  """Draws all pictures; returns the median distance to the nearest training image."""
+  num_samples = -(-num_samples // _COLUMNS) * _COLUMNS
+  for layer in range(nsn.num_layers):
+    samples = pictures.to_uint8(nsn_jax.sample(key, nsn, num_samples, layer=layer))
+    height, width = samples.shape[1:3]
+    pictures.grid(
+      samples, folder / f"layer{layer}.png", columns=_COLUMNS,
+      title=f"samples of layer {layer}, {height}x{width} pixels",
+    )  # fmt: skip
+  return {"nearest": beside_nearest(samples, training, folder / "nearest.png")}
+
+
+def _define_flags() -> None:
+  command_line.define_workdir()
+  command_line.define_judged_model()
+  command_line.define_num_samples(60)
+  command_line.define_seed("Seed of the samples.")
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  folder = work.open_folder(command_line.required("workdir", "a folder"))
+  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  training = data.load(given.dataset, data_dir=given.data_dir).images
+  found = draw(jax.random.key(given.seed), nsn, training, folder, given.num_samples)
+  work.write_json(folder / "samples.json", work.record() | found)
+  print(f"median distance to the nearest training image {found['nearest']:.3f}; see {folder}")
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)

@@ -1,0 +1,65 @@
+"""Fig 6: any image file painted anew by the first layer's filters.
+
+    python -m experiments.style --image=photo.jpg --model=runs/lfw/model.safetensors --out=style.png
+
+The picture shows the image and several draws. Images of any size work; large ones are scaled down
+to `--size`. A network of grey images paints a grey one.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+from PIL import Image, UnidentifiedImageError
+
+import nsn_jax
+from experiments import flags as command_line
+from experiments import pictures
+from nsn_jax import applications
+
+
+def read_image(path: str, num_channels: int, size: int) -> npt.NDArray[np.uint8]:
+  """An image file as uint8 [H, W, C], its longer side at most `size`.
+
+  Raises:
+    OSError: where it cannot be read.
+    ValueError: where it is no image.
+  """
+  try:
+    with Image.open(path) as file:
+      image = file.convert("L" if num_channels == 1 else "RGB")
+  except UnidentifiedImageError as error:
+    raise ValueError(f"image: expected an image file, got {path!r}") from error
+  image.thumbnail((size, size), Image.Resampling.LANCZOS)
+  return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def _define_flags() -> None:
+  flags.DEFINE_string("image", None, "Image file.")
+  flags.DEFINE_string("model", None, "Model file.")
+  flags.DEFINE_string("out", "style.png", "Picture to write.")
+  flags.DEFINE_integer("size", 256, "Longer side at most.", lower_bound=8)
+  flags.DEFINE_integer("num_draws", 3, "Styled images.", lower_bound=1)
+  command_line.define_sampler()
+  command_line.define_seed("Seed of the draws.")
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  path = command_line.required("image", "an image file")
+  image = read_image(path, nsn.filters[0].mean.shape[-1], given.size)
+  styled = applications.style(
+    jax.random.key(given.seed), nsn, image[None], given.num_draws,
+    sampler=command_line.sampler(nsn.config.sampler),
+  )  # fmt: skip
+  shown = np.concatenate([image[None], pictures.to_uint8(styled[:, 0])])
+  pictures.grid(shown, given.out, columns=len(shown))
+  print(f"{path} and {given.num_draws} styled images are in {pathlib.Path(given.out)}")
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)
