@@ -22,7 +22,7 @@ from experiments import flags as command_line
 from nsn_jax import data, em, layer, stream
 
 #: The paper's numbers of filters (Tables 3 and 4).
-_PAPER = {
+PAPER = {
   "mnist": (96, 130, 131),
   "fashion_mnist": (140, 238, 256),
   "lfw": (284, 242, 240, 235, 161),
@@ -94,7 +94,7 @@ def _main() -> None:
   rows = check(
     jax.random.key(given.seed), nsn, dataset.images, given.seed, int(given.memory_budget_gb * 1e9)
   )
-  paper = _PAPER.get(given.dataset, ())
+  paper = PAPER.get(given.dataset, ())
   print(f"{model} on {len(dataset.images)} images of {given.dataset}")
   print("layer  filters  paper  mean best similarity: grown  k-means + EM  difference")
   for row in rows:

@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import effects, interpolation, occlusion, samples, scoring, style
+import nsn_jax
+from experiments import (
+  effects,
+  interpolation,
+  occlusion,
+  samples,
+  scoring,
+  style,
+  tables34,
+  train,
+)
 from nsn_jax import data
 
 KEY = jax.random.key(0)
@@ -106,3 +116,26 @@ def test_image_files_are_read_at_any_size(tmp_path):
   (tmp_path / "text.png").write_text("no image")
   with pytest.raises(ValueError, match="image: expected an image file, got"):
     style.read_image(str(tmp_path / "text.png"), 1, 45)
+
+
+def test_tables_3_and_4(tmp_path):
+  layers = tuple(
+    nsn_jax.LayerConfig(
+      kernel=kernel, stride=stride, growth_patches=500, exchange_steps=0, max_passes=1,
+      max_filters=5,
+    )
+    for kernel, stride in ((14, 7), (3, 1))
+  )  # fmt: skip
+  result = train.train(
+    workdir=tmp_path, dataset="digits", config=nsn_jax.NetworkConfig(layers=layers), limit=60,
+    preset="small", num_samples=4,
+  )  # fmt: skip
+  found = tables34.read(tmp_path)
+  assert [row["num_filters"] for row in found["layers"]] == list(result.nsn.num_filters)
+  assert [row["input"] for row in found["layers"]] == [28, 3]
+  assert found["num_images"] == 60 and all(row["paper"] is None for row in found["layers"])
+  head, names, first, second = tables34.as_text([found]).strip().splitlines()
+  assert head.startswith("small: 60 images of digits") and len(names) == len(first) == len(second)
+  assert second.split()[:4] == ["1", "3x3", "3x3,", "1"]
+  with pytest.raises(OSError, match="expected a folder with model"):
+    tables34.read(tmp_path / "none")

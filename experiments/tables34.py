@@ -1,0 +1,90 @@
+"""Tables 3 and 4: architectures, the numbers of filters found and the paper's, fit and time.
+
+    python -m experiments.tables34 --workdirs=runs/mnist,runs/fashion --out=runs/tables34
+
+Reads folders that `experiments.train` left, and writes `tables34.txt` and `tables34.json`.
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from experiments import flags as command_line
+from experiments import growth_check, sample, train
+from experiments import workdir as work
+
+_HEAD = ("layer", "input", "kernel, stride", "filters", "paper", "mean best similarity",
+         "below threshold", "time")  # fmt: skip
+
+
+def read(folder: pathlib.Path) -> dict[str, Any]:
+  """What a finished training found, plain values.
+
+  Raises:
+    OSError: where there is no finished training.
+  """
+  nsn = sample.load_model(folder)
+  facts = work.read_config(folder)
+  paper = growth_check.PAPER.get(facts["dataset"], ())
+  size = facts["data"]["shape"][1]
+  rows = []
+  for layer, (config, records) in enumerate(
+    zip(nsn.config.layers, train.read_metrics(folder), strict=True)
+  ):
+    rows.append({
+      "layer": layer, "input": size, "kernel": config.kernel, "stride": config.stride,
+      "num_filters": nsn.num_filters[layer],
+      "paper": paper[layer] if layer < len(paper) else None,
+      "mean_similarity": records[-1].mean_similarity, "below_share": records[-1].below_share,
+      "seconds": records[-1].seconds,
+    })  # fmt: skip
+    size = (size - config.kernel) // config.stride + 1
+  return {
+    "dataset": facts["dataset"], "preset": facts["preset"], "seconds": facts["seconds"],
+    "device": facts["device"], "num_images": facts["data"]["shape"][0], "layers": rows,
+  }  # fmt: skip
+
+
+def as_text(found: Sequence[Mapping[str, Any]]) -> str:
+  """The tables for a terminal, a block a network."""
+  blocks = []
+  for table in found:
+    cells = [_HEAD]
+    for row in table["layers"]:
+      cells.append((
+        str(row["layer"]), f"{row['input']}x{row['input']}",
+        f"{row['kernel']}x{row['kernel']}, {row['stride']}", str(row["num_filters"]),
+        str(row["paper"] or "-"), f"{row['mean_similarity']:.4f}", f"{row['below_share']:.1%}",
+        f"{row['seconds']:.0f} s",
+      ))  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+    head = (
+      f"{table['preset']}: {table['num_images']:,} images of {table['dataset']}, "
+      f"{table['seconds']:.0f} s on {table['device']}"
+    )
+    blocks.append("\n".join([head, *lines]))
+  return "\n\n".join(blocks) + "\n"
+
+
+def _define_flags() -> None:
+  flags.DEFINE_list("workdirs", [], "Folders that experiments.train left.")
+  flags.DEFINE_string("out", None, "Folder of the tables.")
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  if not given.workdirs:
+    raise ValueError("workdirs: expected trained networks' folders, got none: give --workdirs=...")
+  folder = work.open_folder(command_line.required("out", "a folder"))
+  found = [read(pathlib.Path(name)) for name in given.workdirs]
+  work.write_json(folder / "tables34.json", work.record() | {"tables": found})
+  (folder / "tables34.txt").write_text(as_text(found))
+  print(as_text(found))
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)
