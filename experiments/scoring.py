@@ -35,6 +35,8 @@ class Score:
     confidence: mean probability of each image's most likely class.
     class_shares: share of the images that each class wins.
     mean_pixel_ratio: mean pixel of the clipped images over that of the training images.
+    white_excess: share of their pixels that are white, 250 and more of 255, less that of the
+      training images' pixels: what a contrast that saturates makes.
   """
 
   inception_score: float
@@ -42,13 +44,15 @@ class Score:
   confidence: float
   class_shares: tuple[float, ...]
   mean_pixel_ratio: float
+  white_excess: float
 
   def row(self) -> str:
     """One line for a table."""
     low, high = min(self.class_shares), max(self.class_shares)
     return (
       f"IS {self.inception_score:.2f} +- {self.deviation:.2f}  confidence {self.confidence:.3f}  "
-      f"classes {low:.1%} to {high:.1%}  mean pixel x{self.mean_pixel_ratio:.2f}"
+      f"classes {low:.1%} to {high:.1%}  mean pixel x{self.mean_pixel_ratio:.2f}  "
+      f"white {self.white_excess:+.1%}"
     )
 
   def as_dict(self) -> Mapping[str, object]:
@@ -104,7 +108,12 @@ def score(judged_by: Judge, images: np.ndarray) -> Score:
     float(probabilities.max(axis=1).mean()),
     tuple(float(c) for c in classes / len(images)),
     float(images.mean() / judged_by.train.images.mean()),
+    _white(images) - _white(judged_by.train.images),
   )
+
+
+def _white(images: np.ndarray) -> float:
+  return float((images >= 250).mean())
 
 
 def score_samples(

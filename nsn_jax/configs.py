@@ -85,7 +85,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-1.6, -1.56, -1.02),
     0.1,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.5),
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.0),
     _FASHION,
   ),
   "fashion_mnist-plain": _network(
@@ -99,7 +99,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-1.45, -1.4, -0.85),
     0.1,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=2.0),
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.0),
     ({"seeds_per_step": 24}, _LARGE_MIDDLE, _LARGE_TOP),
   ),
 }

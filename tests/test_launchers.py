@@ -17,22 +17,26 @@ def test_real_images_score_well_and_constant_ones_do_not(judge: scoring.Judge) -
   assert max(blank.class_shares) == 1.0 and blank.mean_pixel_ratio == 0.0
   assert sum(real.class_shares) == pytest.approx(1.0)
   assert real.mean_pixel_ratio == pytest.approx(1.0, abs=0.05)  # a fifth of the same digits
+  white = (judge.train.images >= 250).mean()
+  assert blank.white_excess == pytest.approx(-white) and abs(real.white_excess) < 0.02 < white
 
 
 @pytest.mark.parametrize(
-  ("ratio", "shares", "fair"),
+  ("ratio", "white", "shares", "fair"),
   [
-    (1.0, (0.1,) * 10, True),
-    (1.3, (0.1,) * 10, False),
-    (0.7, (0.1,) * 10, False),
-    (1.0, (0.21, *(0.79 / 9,) * 9), False),
-    (1.0, (0.03, *(0.97 / 9,) * 9), False),
+    (1.0, 0.0, (0.1,) * 10, True),
+    (1.3, 0.0, (0.1,) * 10, False),
+    (0.7, 0.0, (0.1,) * 10, False),
+    (1.0, 0.1, (0.1,) * 10, False),
+    (1.0, -0.1, (0.1,) * 10, True),
+    (1.0, 0.0, (0.21, *(0.79 / 9,) * 9), False),
+    (1.0, 0.0, (0.03, *(0.97 / 9,) * 9), False),
   ],
 )
 def test_a_saturated_or_one_sided_score_is_not_fair(
-  ratio: float, shares: tuple[float, ...], fair: bool
+  ratio: float, white: float, shares: tuple[float, ...], fair: bool
 ) -> None:
-  score = scoring.Score(9.0, 0.1, 0.9, shares, ratio)
+  score = scoring.Score(9.0, 0.1, 0.9, shares, ratio, white)
   assert (tune_sampler.unfairness(score) == 0) == fair
 
 
