@@ -25,7 +25,7 @@ from nsn_jax import SamplerConfig
 
 #: Steps tried for each knob, as factors of its present value.
 _GAMMA_FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
-_BETAS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0)
+_BETAS = (1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0)
 _ALPHAS = (0.0, 0.1, 0.2, 0.35)
 _DRAWS = (1, 2, 3)
 

@@ -83,9 +83,9 @@ _PRESETS = {
   # The paper's numbers of filters, 140 / 238 / 256, on whitened images.
   "fashion_mnist": _network(
     _WINDOWS_28,
-    (-1.6, -1.56, -1.02),
-    0.1,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.0),
+    (-0.62, -1.74, -0.84),
+    1.0,
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.1),
     _FASHION,
   ),
   "fashion_mnist-plain": _network(
