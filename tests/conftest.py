@@ -31,6 +31,13 @@ def _on_event(event: str, _seconds: float, **_kwargs: object) -> None:
 jax.monitoring.register_event_duration_secs_listener(_on_event)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_programs_kept() -> Iterator[None]:
+  """Lets go of a module's programs: XLA dies where thousands of them fill the memory maps."""
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture
 def num_compiled() -> Iterator[Callable[[], int]]:
   """A function that tells how many programs were compiled since the test began."""
