@@ -41,7 +41,7 @@ def _define_flags() -> None:
   flags.DEFINE_string("model", None, "Model file.")
   flags.DEFINE_string("out", "style.png", "Picture to write.")
   flags.DEFINE_integer("size", 256, "Longer side at most.", lower_bound=8)
-  flags.DEFINE_integer("num_draws", 3, "Styled images.", lower_bound=1)
+  flags.DEFINE_integer("num_styled", 3, "Styled images, at least 1.", lower_bound=1)
   command_line.define_sampler()
   command_line.define_seed("Seed of the draws.")
 
@@ -52,12 +52,12 @@ def _main() -> None:
   path = command_line.required("image", "an image file")
   image = read_image(path, nsn.filters[0].mean.shape[-1], given.size)
   styled = applications.style(
-    jax.random.key(given.seed), nsn, image[None], given.num_draws,
+    jax.random.key(given.seed), nsn, image[None], given.num_styled,
     sampler=command_line.sampler(nsn.config.sampler),
   )  # fmt: skip
   shown = np.concatenate([image[None], pictures.to_uint8(styled[:, 0])])
   pictures.grid(shown, given.out, columns=len(shown))
-  print(f"{path} and {given.num_draws} styled images are in {pathlib.Path(given.out)}")
+  print(f"{path} and {given.num_styled} styled images are in {pathlib.Path(given.out)}")
 
 
 if __name__ == "__main__":

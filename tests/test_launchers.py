@@ -1,5 +1,7 @@
 """Small runs of the launchers that measure: scoring, sampler search, growth check, benchmark."""
 
+import pathlib
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import pytest
 import nsn_jax
 from experiments import benchmark, growth_check, scoring, tune_sampler
 from nsn_jax import data
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def test_real_images_score_well_and_constant_ones_do_not(judge: scoring.Judge) -> None:
@@ -89,3 +93,23 @@ def test_products_of_a_sample_are_counted_by_hand(nsn: nsn_jax.NSN) -> None:
   a, b = nsn.num_filters
   expected = 2 * 2 * a * 196 + b * 4 * a + 784**2
   assert benchmark.sample_products(nsn, (28, 28)) == expected
+
+
+_DEFINE = """
+import importlib, pathlib
+from absl import flags
+for path in sorted(pathlib.Path("experiments").glob("*.py")):
+  module = importlib.import_module(f"experiments.{path.stem}")
+  if hasattr(module, "_define_flags"):
+    before = set(flags.FLAGS)
+    module._define_flags()
+    for name in set(flags.FLAGS) - before:
+      delattr(flags.FLAGS, name)
+    print(path.stem)
+"""
+
+
+def test_every_launcher_defines_each_flag_once(run_python, monkeypatch: pytest.MonkeyPatch) -> None:
+  monkeypatch.chdir(ROOT)
+  found = run_python(_DEFINE).split()
+  assert {"train", "train_gan", "table2", "style", "occlusion", "effects", "samples"} <= set(found)
