@@ -26,14 +26,14 @@ class Reference(NamedTuple):
   Attributes:
     network: that judges.
     train: the training images; what copies would be of.
-    held_out: real images that no model saw.
+    held_out_distances: of real images that no model saw to the nearest training image.
     features: of the training images, [N, D].
     statistics: of those features.
   """
 
   network: metrics.Network
   train: npt.NDArray[np.uint8]
-  held_out: npt.NDArray[np.uint8]
+  held_out_distances: npt.NDArray[np.float64]
   features: npt.NDArray[np.float32]
   statistics: metrics.FeatureStatistics
 
@@ -91,7 +91,8 @@ def reference(
   """What images of a data set are compared with, by one network."""
   features = network.outputs(train.images).features
   statistics = metrics.feature_statistics(features)
-  return Reference(network, train.images, held_out.images, features, statistics)
+  distances = metrics.nearest(train.images, held_out.images).distance
+  return Reference(network, train.images, distances, features, statistics)
 
 
 def evaluate(
@@ -121,7 +122,9 @@ def evaluate(
   shares = metrics.precision_recall(
     _some(real_key, against.features, size), _some(found_key, outputs.features, size)
   )
-  copies = metrics.copy_check(against.train, against.held_out, _some(found_key, images, size))
+  # The same images as above.
+  found = metrics.nearest(against.train, _some(found_key, images, size))
+  copies = metrics.compare_distances(against.held_out_distances, found.distance)
   return Evaluation(
     num_images=len(images),
     inception_score=score.mean,

@@ -71,7 +71,17 @@ def define_num_samples(default: int) -> None:
 def define_data() -> None:
   """`--dataset` and what decides which of its images are used."""
   flags.DEFINE_string("dataset", None, f"Data set: {', '.join(data.NAMES)}.")
+  define_selection()
+
+
+def define_data_dir() -> None:
+  """`--data_dir`."""
   flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
+
+
+def define_selection() -> None:
+  """Where data sets lie, and which of their images are used."""
+  define_data_dir()
   flags.DEFINE_integer("image_size", None, "Side to which images are resized.", lower_bound=1)
   flags.DEFINE_integer("limit", None, "Takes the first images only, so many.", lower_bound=1)
 
@@ -80,7 +90,7 @@ def define_judged_model() -> None:
   """`--model`, and the data set that it is judged on."""
   flags.DEFINE_string("model", None, "Model file.")
   flags.DEFINE_string("dataset", "mnist", "Data set of the model.")
-  flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
+  define_data_dir()
 
 
 def define_sampler() -> None:

@@ -50,9 +50,14 @@ def decoded(key: jax.Array, nsn: nsn_jax.NSN, filters: Sequence[int]) -> npt.NDA
   return images.reshape(len(images), -1)
 
 
+def _apart(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+  """Squared distances of all pairs of rows."""
+  return ((images[:, None] - images[None]) ** 2).sum(axis=-1)
+
+
 def propose_pairs(images: npt.NDArray[np.float32], count: int) -> list[tuple[int, int]]:
   """Pairs of rows far apart, no row twice: the farthest first."""
-  apart = ((images[:, None] - images[None]) ** 2).sum(axis=-1)
+  apart = _apart(images)
   found: list[tuple[int, int]] = []
   for flat in np.argsort(-apart, axis=None):
     first, second = (int(i) for i in np.unravel_index(flat, apart.shape))
@@ -85,9 +90,8 @@ def propose_triples(
     return np.concatenate([np.asarray(nsn_jax.encode(nsn, x)[-1]).max((1, 2, 3)) for x in parts])
 
   own = in_pixels(own_key, maps)
-  flat = own.reshape(len(own), -1)
-  apart = ((flat[:, None] - flat[None]) ** 2).sum(axis=-1)
-  near = np.argsort(apart, axis=1)[:, 1 : 1 + _NEAREST]  # Column 0 is itself.
+  nearest = np.argsort(_apart(own.reshape(len(own), -1)), axis=1)
+  near = nearest[:, 1 : 1 + _NEAREST]  # Column 0 is itself.
   triples = np.array([
     (a, b, c) for b in range(len(own)) for c in near[b] for a in range(len(own)) if a not in (b, c)
   ])

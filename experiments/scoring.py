@@ -5,6 +5,7 @@ classifier that knows them.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,6 +77,17 @@ class Judge:
   train: data.Dataset
   test: data.Dataset
 
+  # A search scores hundreds of settings against the same training images.
+  @functools.cached_property
+  def mean_pixel(self) -> float:
+    """Of the training images, in 0-255."""
+    return float(self.train.images.mean())
+
+  @functools.cached_property
+  def white_share(self) -> float:
+    """Share of the training images' pixels that are white."""
+    return _white(self.train.images)
+
 
 def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
   """The data set and its classifier, trained once and kept in the cache.
@@ -107,8 +119,8 @@ def score(judged_by: Judge, images: np.ndarray) -> Score:
     number.deviation,
     float(probabilities.max(axis=1).mean()),
     tuple(float(c) for c in classes / len(images)),
-    float(images.mean() / judged_by.train.images.mean()),
-    _white(images) - _white(judged_by.train.images),
+    float(images.mean() / judged_by.mean_pixel),
+    _white(images) - judged_by.white_share,
   )
 
 

@@ -325,9 +325,7 @@ def _define_flags() -> None:
   flags.DEFINE_list(
     "models", ["real", "dcgan", "wgan", "lsgan", "nsn"], f"Of {', '.join(_NAMES)}."
   )
-  flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
-  flags.DEFINE_integer("image_size", None, "Side to which images are resized.", lower_bound=1)
-  flags.DEFINE_integer("limit", None, "Takes the first images only, so many.", lower_bound=1)
+  command_line.define_selection()
   flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)
   command_line.define_num_samples(50_000)
   flags.DEFINE_string("scenes", None, "Folder of labelled scenes, to judge what has no labels.")

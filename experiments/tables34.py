@@ -14,6 +14,7 @@ from absl import flags
 from experiments import flags as command_line
 from experiments import growth_check, sample, train
 from experiments import workdir as work
+from nsn_jax.patches import num_positions
 
 _HEAD = ("layer", "input", "kernel, stride", "filters", "paper", "mean best similarity",
          "below threshold", "time")  # fmt: skip
@@ -40,7 +41,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
       "mean_similarity": records[-1].mean_similarity, "below_share": records[-1].below_share,
       "seconds": records[-1].seconds,
     })  # fmt: skip
-    size = (size - config.kernel) // config.stride + 1
+    size = num_positions(size, config.kernel, config.stride)
   return {
     "dataset": facts["dataset"], "preset": facts["preset"], "seconds": facts["seconds"],
     "device": facts["device"], "num_images": facts["data"]["shape"][0], "layers": rows,

@@ -155,7 +155,7 @@ def train(
     else:
       # What is known to fail must fail before anything is removed.
       network.map_sizes(images.shape[1:3], config.layers)
-      _remove_outputs(folder)
+      work.remove(folder, _OUTPUTS)
     kept = 0 if initial is None else initial.num_layers
     _trim_metrics(folder, kept)
     before = float(stored.get("seconds", 0.0))
@@ -281,8 +281,7 @@ def _farewell(folder: pathlib.Path, doing: str) -> str:
 
 
 def _check_use(folder: pathlib.Path, resume: bool, overwrite: bool) -> None:
-  if resume and overwrite:
-    raise ValueError("resume: expected either --resume or --overwrite, got both")
+  work.check_resumption(resume, overwrite)
   if resume and (folder / PARTIAL).exists() and not (folder / work.CONFIG).exists():
     raise ValueError(
       f"resume: expected {work.CONFIG} beside {PARTIAL}, which says what training began with, "
@@ -296,12 +295,6 @@ def _check_use(folder: pathlib.Path, resume: bool, overwrite: bool) -> None:
         f"workdir: expected a folder without a model, got {str(folder)!r}, which holds {state}: "
         "give --resume to go on with it, or --overwrite to begin anew"
       )
-
-
-def _remove_outputs(folder: pathlib.Path) -> None:
-  for pattern in _OUTPUTS:
-    for path in folder.glob(pattern):
-      path.unlink()
 
 
 def _append_metrics(

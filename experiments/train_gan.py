@@ -13,7 +13,6 @@ import math
 import os
 import pathlib
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -178,8 +177,7 @@ def _prepare(
   folder: pathlib.Path, facts: Mapping[str, Any], resume: bool, overwrite: bool
 ) -> dict[str, Any]:
   """What training in the folder began with, where it is to go on; else an empty folder's worth."""
-  if resume and overwrite:
-    raise ValueError("resume: expected either --resume or --overwrite, got both")
+  work.check_resumption(resume, overwrite)
   stored = work.read_config(folder)
   if stored and resume:
     work.check_same(facts, stored, _DECISIVE, folder)
@@ -189,9 +187,7 @@ def _prepare(
       f"workdir: expected a folder without a training, got {str(folder)!r}: give --resume to go on "
       "with it, or --overwrite to begin anew"
     )
-  for pattern in _OUTPUTS:
-    for path in folder.glob(pattern):
-      path.unlink()
+  work.remove(folder, _OUTPUTS)
   shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
   return {}
 
@@ -202,7 +198,6 @@ class _Line:
   def __init__(self, num_epochs: int):
     self.num_epochs = num_epochs
     self._bar: tqdm | None = None
-    self._start = time.monotonic()
 
   def __call__(self, at: baselines.Progress) -> None:
     if self._bar is None:

@@ -68,6 +68,19 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
+def check_resumption(resume: bool, overwrite: bool) -> None:
+  """Raises ValueError where a run is to go on and to begin anew."""
+  if resume and overwrite:
+    raise ValueError("resume: expected either --resume or --overwrite, got both")
+
+
+def remove(folder: pathlib.Path, patterns: Sequence[str]) -> None:
+  """Takes a launcher's own files away, and nothing else."""
+  for pattern in patterns:
+    for path in folder.glob(pattern):
+      path.unlink()
+
+
 def check_same(
   facts: Mapping[str, Any],
   stored: Mapping[str, Any],

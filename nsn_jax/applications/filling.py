@@ -12,6 +12,7 @@ from nsn_jax.config import SamplerConfig
 from nsn_jax.network import NSN, encode
 from nsn_jax.patches import extract_patches
 from nsn_jax.sampler import decode
+from nsn_jax.whitening import to_unit
 
 
 def fill(
@@ -64,7 +65,7 @@ def fill(
       f"got {given.dtype} {given.shape}"
     )
   hidden = jnp.broadcast_to(given, (count, height, width))[..., None]
-  unit = jnp.asarray(images, jnp.float32) / (255.0 if images.dtype == np.uint8 else 1.0)
+  unit = to_unit(jnp.asarray(images))
   occluded = jnp.where(hidden, background, unit)
   first = nsn.config.layers[0]
   touched = extract_patches(hidden.astype(jnp.float32), first.kernel, first.stride)

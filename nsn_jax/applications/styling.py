@@ -69,9 +69,7 @@ def style(
 
 def encode_first(nsn: NSN, images: npt.NDArray | jax.Array) -> jax.Array:
   """The first layer's feature map alone: images of any size that its windows cover."""
-  config = nsn.config
-  bottom = NSN(nsn.filters[:1], nsn.whitening, config)
-  return encode(bottom, images)[0]
+  return encode(NSN(nsn.filters[:1], nsn.whitening, nsn.config), images)[0]
 
 
 def _covering(side: int, kernel: int, stride: int) -> int:

@@ -1,5 +1,6 @@
 """What all GANs share: two networks, and a step that trains each against the other."""
 
+import abc
 import dataclasses
 import functools
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ class GANState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GAN:
+class GAN(abc.ABC):
   """A GAN without its losses, which a subclass gives.
 
   Attributes:
@@ -63,19 +64,19 @@ class GAN:
 
   # What a subclass gives.
 
+  @abc.abstractmethod
   def critic_loss(
     self, real_scores: jax.Array, fake_scores: jax.Array, real: jax.Array, fake: jax.Array
   ) -> jax.Array:
     """What the critic minimises, of scores [N] and images [N, H, W, C]."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def generator_loss(self, fake_scores: jax.Array) -> jax.Array:
     """What the generator minimises."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def optimizer(self) -> optax.GradientTransformation:
     """Of either network."""
-    raise NotImplementedError
 
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
     """What images are made of: uniform in [-1, 1], [num_samples, latent]."""
@@ -142,7 +143,7 @@ class GAN:
     """
     noise = self.noise(key, len(images))
     make = functools.partial(self._generate, moments=state.moments, noise=noise)
-    fake, back, moments = jax.vjp(lambda g: make(g), state.generator, has_aux=True)
+    fake, back, moments = jax.vjp(make, state.generator, has_aux=True)
 
     def critic_loss(critic: Any) -> jax.Array:
       # Apart, so that neither batch normalises the other.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.baseline import Metrics
+from nsn_jax.baselines.baseline import Metrics, to_signed
 
 #: Values that a pixel can have.
 _LEVELS = 256
@@ -68,11 +68,6 @@ def _conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return jax.lax.conv_general_dilated(
     x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
   )
-
-
-def _to_signed(values: jax.Array) -> jax.Array:
-  """Levels 0 to 255 to [-1, 1]."""
-  return values.astype(jnp.float32) / 127.5 - 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -249,7 +244,7 @@ class PixelCNN:
           after.append(jnp.concatenate([kept[index + 1][:, 1:], horizontal[:, None]], axis=1))
       logits = _apply_head(head, horizontal)
       value = jax.random.categorical(jax.random.fold_in(key, x), logits)
-      pixel = _to_signed(value)[:, None]
+      pixel = to_signed(value)[:, None]
       after[0] = jnp.concatenate([kept[0][:, 1:], pixel[:, None]], axis=1)
       return tuple(after), pixel
 

@@ -17,7 +17,7 @@ from nsn_jax.metrics.classifier import Architecture, Classifier, accuracy
 from nsn_jax.metrics.classifier_cache import TrainedClassifier, trained_classifier
 from nsn_jax.metrics.classifier_storage import load_classifier, save_classifier
 from nsn_jax.metrics.classifier_training import train_classifier
-from nsn_jax.metrics.copies import CopyCheck, Nearest, copy_check, nearest
+from nsn_jax.metrics.copies import CopyCheck, Nearest, compare_distances, copy_check, nearest
 from nsn_jax.metrics.frechet import (
   FeatureStatistics,
   feature_statistics,
@@ -45,6 +45,7 @@ __all__ = [
   "PrecisionRecall",
   "TrainedClassifier",
   "accuracy",
+  "compare_distances",
   "copy_check",
   "feature_statistics",
   "frechet_distance",

@@ -77,8 +77,19 @@ def copy_check(
   Raises:
     ValueError: if the arguments differ in the shape of a row, or are not finite.
   """
-  real = nearest(training, held_out).distance
-  found = nearest(training, generated).distance
+  return compare_distances(*(nearest(training, x).distance for x in (held_out, generated)))
+
+
+def compare_distances(
+  held_out: npt.NDArray[np.float64], generated: npt.NDArray[np.float64]
+) -> CopyCheck:
+  """The copy check where the distances are at hand: of held-out images they never change.
+
+  Args:
+    held_out: to the nearest training image, of each held-out real image, [M].
+    generated: the same of each sample, [K].
+  """
+  real, found = held_out, generated
   typical = float(np.median(real))
   median = float(np.median(found))
   return CopyCheck(
