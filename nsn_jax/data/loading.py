@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from nsn_jax.data import cache, digits, folder, npz, tfds_source
+from nsn_jax.data import cache, digits, folder, lsun, npz, tfds_source
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
 #: How each data set is found. A new one is an entry here; `KIND:PATH` takes any path after `KIND:`.
@@ -22,12 +22,7 @@ SOURCES: dict[str, Callable[[Request], Source]] = {
     # Its labels are the names of 5,749 people, most of them with one image.
     tfds_source.Spec("lfw", image_size=64, has_labels=False, test_split=None),
   ),
-  "lsun/church_outdoor": functools.partial(
-    tfds_source.source,
-    tfds_source.Spec(
-      "lsun/church_outdoor", image_size=64, has_labels=False, test_split="validation"
-    ),
-  ),
+  "lsun/church_outdoor": functools.partial(lsun.source, "church_outdoor"),
   "folder:PATH": folder.source,
   "npz:PATH": npz.source,
 }
@@ -57,12 +52,13 @@ def load(
     name: one of `NAMES`:
       `digits`, scikit-learn's, in MNIST's layout (28x28, a fixed fifth of each label is the test
       split);
-      `mnist`, `fashion_mnist` (28x28), `lfw` and `lsun/church_outdoor` (64x64) from TFDS;
+      `mnist`, `fashion_mnist` (28x28), `lfw` and `lsun/church_outdoor` (64x64) from TFDS; the last
+      from LSUN's own LMDB folders, too;
       `folder:PATH`, all images below a folder, RGB (64x64); sub-folders `train` and `test` are the
       splits if there, folders below them the labels;
       `npz:PATH`, arrays `images` and optionally `labels`, `test_images`, `test_labels`.
     split: "train" or "test". TFDS has no test split of `lfw`: every tenth image is one. That of
-      `lsun/church_outdoor` is TFDS's validation split.
+      `lsun/church_outdoor` is LSUN's validation split.
     data_dir: TFDS's folder, with `mnist/VERSION` and so on below it; None for TFDS's own default
       (`$TFDS_DATA_DIR` or `~/tensorflow_datasets`). The other sources do not use it.
     image_size: side to which the centre square of each image is resized, >= 1; None for the

@@ -45,22 +45,26 @@ def source(spec: Spec, request: Request) -> Source:
   Raises:
     DataError: the data are not there and cannot be prepared.
   """
-  root = request.data_dir or _default_dir()
+  root = data_folder(request)
   folder = root / spec.name
-  if not _is_prepared(folder):
+  if not is_prepared(folder):
     _prepare(spec, root)
   files = sorted(path for path in folder.rglob("*") if path.is_file())
   identity = [str(root), spec._asdict(), cache.fingerprint(folder, files)]
   return Source(lambda: _read(spec, request, root), identity)
 
 
-def _default_dir() -> pathlib.Path:
+def data_folder(request: Request) -> pathlib.Path:
+  """The folder of the data sets: as asked for, else TFDS's own."""
+  if request.data_dir is not None:
+    return request.data_dir
   # TFDS's own rule, without its import, so that cached data load at once.
   folder = pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
   return folder.expanduser().resolve()
 
 
-def _is_prepared(folder: pathlib.Path) -> bool:
+def is_prepared(folder: pathlib.Path) -> bool:
+  """Whether TFDS has prepared a version of the data set in its folder."""
   return any(folder.glob("*/dataset_info.json"))
 
 
