@@ -53,7 +53,7 @@ def mean_similarity(
 def check(key: jax.Array, nsn: nsn_jax.NSN, images: np.ndarray, seed: int, budget: int) -> list:
   """One dict a layer."""
   rows = []
-  maps = stream.MapStream(images, stream.Encoder(nsn.whitening))
+  maps = stream.of_images(images, nsn.whitening, budget)
   for index, (filters, config) in enumerate(zip(nsn.filters, nsn.config.layers, strict=True)):
     patches = stream.sample_patches(
       jax.random.fold_in(key, index), maps, config.kernel, config.stride, config.growth_patches

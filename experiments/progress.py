@@ -16,7 +16,7 @@ _REFRESH_SECONDS = 0.1
 #: What the phases are called that are no training steps.
 _PREPARATIONS = {
   "whitening": "fitting the whitening",
-  "maps": "encoding the maps below",
+  "maps": "encoding its input",
   "patches": "drawing patches",
 }
 

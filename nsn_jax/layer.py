@@ -44,7 +44,7 @@ class Progress:
     layer: index of the layer.
     record: the last finished step.
     phase: the phase under way: one of a record's, or what goes before them: "whitening" is fitted,
-      "maps" of the layer below are encoded, "patches" are drawn for growth.
+      "maps" that it sees are made, "patches" are drawn for growth.
     step: the step under way, of `num_steps` at most.
     num_steps: upper bound of the phase's steps; 0 where nobody knows it (growth).
     patches: patches passed through since the layer's start, each pass counted.

@@ -18,6 +18,11 @@ from nsn_jax.whitening import Whitening
 #: Bytes of patches a batch holds. On CPU about a cache: eight times as much is half as fast.
 _BATCH_BYTES_CPU = 1 << 23
 _BATCH_BYTES_ACCELERATOR = 1 << 30
+#: Images that are whitened at once, at least: the matrices of 64x64 pixels are as many bytes as
+#: thousands of images, and are read anew for each batch.
+_WHITENED_AT_ONCE = 64
+#: Share of the memory budget that whitened images may take.
+_WHITENED_SHARE = 4
 #: Patches drawn from one image for growth, where there are images enough. More of fewer images
 #: would cost less encoding and show growth less variety.
 _PATCHES_PER_IMAGE = 4
@@ -97,7 +102,7 @@ def _gather_batch(
   return flat[jnp.arange(b)[:, None], positions].reshape(-1, *patches.shape[3:])
 
 
-@functools.partial(jax.jit, static_argnames="window", donate_argnames="total")
+@functools.partial(jax.jit, static_argnames=("window", "num_parts"), donate_argnames="total")
 def _accumulate(
   total: em.Statistics,
   filters: Filters,
@@ -106,14 +111,26 @@ def _accumulate(
   base: jax.Array,
   num_valid: jax.Array,
   window: tuple[int, int],
+  num_parts: int,
 ) -> em.Statistics:
-  """Adds a batch's E-step to the total; images from `num_valid` on are filling."""
-  patches = extract_patches(encoder(base), *window)
-  valid = jnp.broadcast_to(
-    (jnp.arange(base.shape[0]) < num_valid)[:, None, None], patches.shape[:3]
-  )
-  found = em.e_step(patches, filters, threshold, valid=valid, hold_below=True)
-  return em.add_statistics(total, found)
+  """Adds a batch's E-step to the total; images from `num_valid` on are filling.
+
+  The batch is encoded at once; its patches are made and looked at in parts.
+  """
+  maps = encoder(base)
+  size = len(maps) // num_parts
+
+  def add(total: em.Statistics, part: tuple[jax.Array, jax.Array]) -> tuple[em.Statistics, None]:
+    maps, first = part
+    patches = extract_patches(maps, *window)
+    valid = jnp.broadcast_to(
+      (first + jnp.arange(size) < num_valid)[:, None, None], patches.shape[:3]
+    )
+    found = em.e_step(patches, filters, threshold, valid=valid, hold_below=True)
+    return em.add_statistics(total, found), None
+
+  parts = (maps.reshape(num_parts, size, *maps.shape[1:]), size * jnp.arange(num_parts))
+  return jax.lax.scan(add, total, parts)[0]
 
 
 def _batch_images(stream: MapStream, window: tuple[int, int]) -> int:
@@ -124,6 +141,11 @@ def _batch_images(stream: MapStream, window: tuple[int, int]) -> int:
   cpu = jax.default_backend() == "cpu"
   budget = _BATCH_BYTES_CPU if cpu else _BATCH_BYTES_ACCELERATOR
   return int(min(max(budget // (4 * values), 1), stream.num_images))
+
+
+def _parts_at_once(stream: MapStream, batch_images: int) -> int:
+  """Batches that are encoded at once."""
+  return -(-_WHITENED_AT_ONCE // batch_images) if stream.encoder.whitening is not None else 1
 
 
 def _filled(batch: np.ndarray, size: int) -> np.ndarray:
@@ -196,12 +218,14 @@ def statistics(
   """
   window = (kernel, stride)
   size = _batch_images(stream, window)
+  num_parts = _parts_at_once(stream, size)
   total = em.zero_statistics(filters)
   done = 0
-  for base, num_valid in _batches(stream.base, size):
+  for base, num_valid in _batches(stream.base, size * num_parts):
     total = _accumulate(
-      total, filters, np.float32(threshold), stream.encoder, base, np.int32(num_valid), window
-    )
+      total, filters, np.float32(threshold), stream.encoder, base, np.int32(num_valid), window,
+      num_parts,
+    )  # fmt: skip
     done += num_valid
     yield total, done
 
@@ -220,16 +244,36 @@ def above(
   """
   below = stream.encoder
   encoder = Encoder(below.whitening, (*below.filters, filters), (*below.layers, layer))
-  upper = MapStream(stream.base, encoder)
-  shape = (upper.num_images, *upper.map_shape)
-  if 4 * int(np.prod(shape, dtype=np.int64)) > memory_budget:
-    return upper
-  maps = np.empty(shape, np.float32)
   size = _batch_images(stream, (layer.kernel, layer.stride))
+  batch_images = size * _parts_at_once(stream, size)
+  return _held(MapStream(stream.base, encoder), batch_images, memory_budget, report)
+
+
+def of_images(
+  images: np.ndarray,
+  whitening: Whitening | None,
+  memory_budget: int,
+  report: Report | None = None,
+) -> MapStream:
+  """The stream that the first layer sees, whitened once where it fits a part of the budget."""
+  stream = MapStream(images, Encoder(whitening))
+  if whitening is None:
+    return stream
+  return _held(stream, _WHITENED_AT_ONCE, memory_budget // _WHITENED_SHARE, report)
+
+
+def _held(
+  stream: MapStream, batch_images: int, memory_budget: int, report: Report | None
+) -> MapStream:
+  """The stream with its maps as the base, where they fit the budget."""
+  shape = (stream.num_images, *stream.map_shape)
+  if 4 * int(np.prod(shape, dtype=np.int64)) > memory_budget:
+    return stream
+  maps = np.empty(shape, np.float32)
   done = 0
-  for base, num_valid in _batches(stream.base, size):
-    maps[done : done + num_valid] = np.asarray(_encode_batch(encoder, base))[:num_valid]
+  for base, num_valid in _batches(stream.base, min(batch_images, stream.num_images)):
+    maps[done : done + num_valid] = np.asarray(_encode_batch(stream.encoder, base))[:num_valid]
     done += num_valid
     if report is not None:
-      report(done / upper.num_images)
+      report(done / stream.num_images)
   return MapStream(maps)

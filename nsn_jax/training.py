@@ -120,9 +120,9 @@ def fit(
       f"got one of {nsn.filters[0].mean.shape[-1]}"
     )
   host = np.asarray(images)
-  maps = stream.MapStream(
-    host if host.dtype == np.uint8 else host.astype(np.float32), stream.Encoder(nsn.whitening)
-  )
+  host = host if host.dtype == np.uint8 else host.astype(np.float32)
+  encoding = layer.Log(0, report).preparing("maps")
+  maps = stream.of_images(host, nsn.whitening, budget, encoding)
   for index, filters in enumerate(nsn.filters):
     encoding = layer.Log(index + 1, report).preparing("maps")
     maps = stream.above(maps, filters, config.layers[index], budget, encoding)

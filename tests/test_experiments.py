@@ -343,7 +343,7 @@ def test_progress_line_on_a_terminal(monkeypatch):
   line(nsn_jax.Progress(2, None, "maps", 0, 1, 0, 0.25))
   clock[0] += 10
   line(nsn_jax.Progress(2, None, "maps", 0, 1, 0, 0.5))
-  assert "layer 2 [3/3] encoding the maps below, phase done in 0:20 at most" in stream.text
+  assert "layer 2 [3/3] encoding its input, phase done in 0:20 at most" in stream.text
   line.layer_done(1, [record])
   line.close()
   assert "layer 1 [2/3]: 37 filters, 12.50% of the patches" in stream.text

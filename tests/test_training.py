@@ -129,7 +129,8 @@ def test_a_layer_can_be_trained_alone(images, trained):
 # memory
 
 
-def test_cached_and_recomputed_maps_agree(images, trained, monkeypatch):
+@pytest.mark.parametrize("whitened_are_held", [True, False])
+def test_cached_and_recomputed_maps_agree(images, trained, monkeypatch, whitened_are_held):
   first, _ = trained.nsn.num_filters
   maps_bytes = NUM_IMAGES * 9 * first * 4
   growth_bytes = [8 * 16 * 1500, 8 * 9 * first * 100]
@@ -143,10 +144,14 @@ def test_cached_and_recomputed_maps_agree(images, trained, monkeypatch):
     return seen[-1]
 
   monkeypatch.setattr(stream, "above", spy)
-  found = _train(images, memory_budget_gb=budget / 1e9).nsn
+  with monkeypatch.context() as patch:
+    # Of the budget: all of it holds the whitened images, hardly any of it does not.
+    patch.setattr(stream, "_WHITENED_SHARE", 1 if whitened_are_held else 10**6)
+    found = _train(images, memory_budget_gb=budget / 1e9).nsn
   # Recomputed: layer 0 is still in the stream.
   assert [len(maps.encoder.layers) for maps in seen] == [1]
-  assert seen[0].base.dtype == np.uint8
+  assert seen[0].base.dtype == (np.float32 if whitened_are_held else np.uint8)
+  assert (seen[0].encoder.whitening is None) == whitened_are_held
   cached = _train(images).nsn
   assert [len(maps.encoder.layers) for maps in seen] == [1, 0]
   _assert_same_bits(cached, trained.nsn)
@@ -182,13 +187,16 @@ def test_batches_of_any_size_agree(images, trained, monkeypatch):
   patch_bytes = 4 * 9 * nsn.num_filters[0]
   monkeypatch.setattr(stream, "_BATCH_BYTES_CPU", 128 * patch_bytes)  # 128, 128 and 44 images
   cut = statistics()
-  assert int(cut.num_patches) == int(whole.num_patches) == NUM_IMAGES
-  np.testing.assert_array_equal(cut.count, whole.count)
-  for name in ("residual_sum", "square_sum", "similarity_sum"):
-    # Sums of 300 values in another order.
-    np.testing.assert_allclose(
-      getattr(cut, name), getattr(whole, name), rtol=1e-4, atol=1e-3, err_msg=name
-    )
+  monkeypatch.setattr(stream, "_WHITENED_AT_ONCE", 200)  # twice 128 images, the second time filled
+  in_parts = statistics()
+  for found in (cut, in_parts):
+    assert int(found.num_patches) == int(whole.num_patches) == NUM_IMAGES
+    np.testing.assert_array_equal(found.count, whole.count)
+    for name in ("residual_sum", "square_sum", "similarity_sum"):
+      # Sums of 300 values in another order.
+      np.testing.assert_allclose(
+        getattr(found, name), getattr(whole, name), rtol=1e-4, atol=1e-3, err_msg=name
+      )
   again = stream.above(maps, nsn.filters[1], top, 1 << 30)
   assert again.base.shape == (NUM_IMAGES, 1, 1, nsn.num_filters[1])
   # Features of similarities that are differences of squared norms up to 100 over v: rounding.
@@ -257,8 +265,8 @@ def test_reports_tell_what_goes_before_the_steps(trained):
     list(dict.fromkeys(r.phase for r in trained.reports if r.layer == index)) for index in (0, 1)
   ]
   steps = ["patches", "growth", "exchange", "em"]
-  assert phases == [["whitening", *steps], ["maps", *steps]]
-  for index, phase in ((0, "whitening"), (1, "maps"), (0, "patches"), (1, "patches")):
+  assert phases == [["whitening", "maps", *steps], ["maps", *steps]]
+  for index, phase in ((0, "whitening"), (0, "maps"), (1, "maps"), (0, "patches"), (1, "patches")):
     done = [r.fraction for r in trained.reports if (r.layer, r.phase) == (index, phase)]
     assert done == sorted(done) and done[-1] == 1.0
 
