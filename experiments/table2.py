@@ -26,11 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-import nsn_jax
-from experiments import evaluation, pictures, sample, scoring, train, train_gan
+from experiments import contenders, evaluation, pictures, scoring, tables
 from experiments import flags as command_line
 from experiments import workdir as work
-from nsn_jax import baselines, data, metrics
+from nsn_jax import data, metrics
 
 #: Inception score, mean and deviation, by the paper's Table 2.
 PAPER: dict[str, dict[str, tuple[float, float]]] = {
@@ -44,12 +43,6 @@ PAPER: dict[str, dict[str, tuple[float, float]]] = {
                           "lsgan": (3.44, 0.04), "nsn": (2.99, 0.02)},
 }  # fmt: skip
 
-#: What the rows are called. `nsn` is the data set's own preset, `nsn-plain` that on plain images.
-_NAMES = {
-  "real": "real, held out", "dcgan": "DCGAN", "wgan": "WGAN", "lsgan": "LS-GAN", "vae": "VAE",
-  "pixelcnn": "PixelCNN",
-  "nsn": "NSN", "nsn-plain": "NSN, plain", "nsn-large": "NSN, large",
-}  # fmt: skip
 _COLUMNS = (
   ("IS", lambda row: _number(row["inception_score"], row["inception_score_deviation"])),
   ("paper's IS", lambda row: _number(*row["paper"]) if row["paper"] else "-"),
@@ -59,8 +52,8 @@ _COLUMNS = (
   ("recall", lambda row: f"{row['recall']:.3f}"),
   ("nearest", lambda row: f"{row['copy_ratio']:.2f}"),
   ("copies", lambda row: f"{row['suspected_copies']:.1%}"),
-  ("training", lambda row: _time(row["training_seconds"])),
-  ("sampling", lambda row: _time(row["sampling_seconds"])),
+  ("training", lambda row: tables.seconds(row["training_seconds"])),
+  ("sampling", lambda row: tables.seconds(row["sampling_seconds"])),
   ("parameters", lambda row: f"{row['num_parameters']:,}" if row["num_parameters"] else "-"),
   ("images", lambda row: f"{row['num_images']:,}"),
 )
@@ -122,9 +115,7 @@ def make_table(
     OSError: where the folder cannot be written, or data or weights are missing.
   """
   folder = work.open_folder(workdir)
-  for name in models:
-    if name not in _NAMES:
-      raise ValueError(f"models: expected some of {', '.join(_NAMES)}, got {name!r}")
+  contenders.check(models)
   done = {
     (row["dataset"], row["model"], row["network"]): row
     for row in work.read_json(folder / "table2.json").get("rows", [])
@@ -159,7 +150,7 @@ def make_table(
         )
         done[dataset, model, name] = row
         _write(folder, list(done.values()))
-        print(f"{dataset}, {_NAMES[model]}: {evaluation.of(row).row()}", flush=True)
+        print(f"{dataset}, {contenders.NAMES[model]}: {evaluation.of(row).row()}", flush=True)
   return list(done.values())
 
 
@@ -212,32 +203,18 @@ def draw(
   Returns:
     The samples and what they cost.
   """
-  shared: dict[str, Any] = {
-    "workdir": folder, "dataset": dataset, "data_dir": data_dir, "image_size": image_size,
-    "limit": limit, "seed": seed, "resume": work.read_config(folder) != {},
-  }  # fmt: skip
+  found = contenders.find(
+    model, folder, dataset=dataset, num_epochs=num_epochs, data_dir=data_dir,
+    image_size=image_size, limit=limit, seed=seed,
+  )  # fmt: skip
   key = jax.random.key(seed)
-  if model.startswith("nsn"):
-    if not (folder / train.MODEL).is_file():
-      preset = train.preset_of(dataset) + model.removeprefix("nsn")
-      train.train(config=nsn_jax.configs.get(preset), preset=preset, **shared)
-    nsn = sample.load_model(folder)
-    nsn_jax.sample(key, nsn, min(num_samples, 1000))  # Compiles; that is not sampling's time.
-    start = time.perf_counter()
-    images = pictures.to_uint8(nsn_jax.sample(key, nsn, num_samples))
-    count = baselines.num_parameters(nsn)
-  else:
-    train_gan.train(model=model, num_epochs=num_epochs, score_every=0, **shared)
-    made, state, _ = train_gan.load(folder)
-    baselines.sample(key, made, state, 500)
-    start = time.perf_counter()
-    images = baselines.sample(key, made, state, num_samples)
-    count = baselines.num_parameters(made.generating(state))
+  found.sample(key, min(num_samples, 1000))  # Compiles; that is not sampling's time.
+  start = time.perf_counter()
+  images = found.sample(key, num_samples)
   seconds = time.perf_counter() - start
-  facts = work.read_config(folder)
   names = ("preset", "num_filters", "options", "num_epochs")
-  source: dict[str, Any] = {name: facts[name] for name in names if name in facts}
-  return Drawn(images, facts["seconds"], seconds, count, source)
+  source: dict[str, Any] = {name: found.facts[name] for name in names if name in found.facts}
+  return Drawn(images, found.facts["seconds"], seconds, found.num_parameters, source)
 
 
 def judges(
@@ -262,27 +239,16 @@ def judges(
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
   """The table for a terminal: a block a data set and network."""
   blocks = []
-  for dataset, network, group in _groups(rows):
-    cells = [["", *(name for name, _ in _COLUMNS)]]
-    cells += [[_NAMES[row["model"]], *(show(row) for _, show in _COLUMNS)] for row in group]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-      "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-      for line in cells
-    ]  # fmt: skip
-    blocks.append("\n".join([f"{dataset}, judged by: {network}", *lines]))
+  for dataset, network, group in groups(rows):
+    blocks.append(f"{dataset}, judged by: {network}\n{tables.aligned(cells(group))}")
   return "\n\n".join(blocks) + "\n"
 
 
 def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
   """The table for a paper: one tabular a data set and network."""
   blocks = []
-  for dataset, network, group in _groups(rows):
-    head = " & ".join(["", *(name for name, _ in _COLUMNS)])
-    lines = [
-      " & ".join([_NAMES[row["model"]], *(show(row) for _, show in _COLUMNS)]) for row in group
-    ]
+  for dataset, network, group in groups(rows):
+    head, *lines = (" & ".join(line) for line in cells(group))
     body = " \\\\\n".join([head + " \\\\\n\\hline", *lines]).replace("\\hline \\\\\n", "\\hline\n")
     body = body.replace("%", "\\%").replace("+-", "$\\pm$")
     name = f"{dataset}, judged by: {network}".replace("_", "\\_").replace("%", "\\%")
@@ -294,23 +260,25 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
   return "\n\n".join(blocks) + "\n"
 
 
-def _groups(
+def groups(
   rows: Sequence[Mapping[str, Any]],
 ) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
-  order = list(_NAMES)
+  """Data set, network and rows of each block of the table, the rows in the table's order."""
+  order = list(contenders.NAMES)
   for dataset, network in dict.fromkeys((row["dataset"], row["network"]) for row in rows):
     group = [row for row in rows if (row["dataset"], row["network"]) == (dataset, network)]
     yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
 
 
+def cells(group: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+  """The head and a line a row."""
+  found = [["", *(name for name, _ in _COLUMNS)]]
+  found += [[contenders.NAMES[row["model"]], *(show(row) for _, show in _COLUMNS)] for row in group]
+  return found
+
+
 def _number(mean: float, deviation: float) -> str:
   return f"{mean:.2f} +- {deviation:.2f}"
-
-
-def _time(seconds: float | None) -> str:
-  if seconds is None:
-    return "-"
-  return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
 def _write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -323,7 +291,7 @@ def _define_flags() -> None:
   command_line.define_workdir()
   flags.DEFINE_list("datasets", ["mnist", "fashion_mnist"], f"Of {', '.join(data.NAMES)}.")
   flags.DEFINE_list(
-    "models", ["real", "dcgan", "wgan", "lsgan", "nsn"], f"Of {', '.join(_NAMES)}."
+    "models", ["real", "dcgan", "wgan", "lsgan", "nsn"], f"Of {', '.join(contenders.NAMES)}."
   )
   command_line.define_selection()
   flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)

@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 
 from experiments import flags as command_line
-from experiments import growth_check, sample, train
+from experiments import growth_check, sample, tables, train
 from experiments import workdir as work
 from nsn_jax.patches import num_positions
 
@@ -48,26 +48,33 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   }  # fmt: skip
 
 
-def as_text(found: Sequence[Mapping[str, Any]]) -> str:
-  """The tables for a terminal, a block a network."""
-  blocks = []
-  for table in found:
-    cells = [_HEAD]
-    for row in table["layers"]:
-      cells.append((
+def cells(table: Mapping[str, Any]) -> list[tuple[str, ...]]:
+  """The head and a line a layer of one network's table."""
+  return [
+    _HEAD,
+    *(
+      (
         str(row["layer"]), f"{row['input']}x{row['input']}",
         f"{row['kernel']}x{row['kernel']}, {row['stride']}", str(row["num_filters"]),
         str(row["paper"] or "-"), f"{row['mean_similarity']:.4f}", f"{row['below_share']:.1%}",
         f"{row['seconds']:.0f} s",
-      ))  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
-    head = (
-      f"{table['preset']}: {table['num_images']:,} images of {table['dataset']}, "
-      f"{table['seconds']:.0f} s on {table['device']}"
-    )
-    blocks.append("\n".join([head, *lines]))
-  return "\n\n".join(blocks) + "\n"
+      )
+      for row in table["layers"]
+    ),
+  ]  # fmt: skip
+
+
+def caption(table: Mapping[str, Any]) -> str:
+  """What one network's table is of."""
+  return (
+    f"{table['preset']}: {table['num_images']:,} images of {table['dataset']}, "
+    f"{table['seconds']:.0f} s on {table['device']}"
+  )
+
+
+def as_text(found: Sequence[Mapping[str, Any]]) -> str:
+  """The tables for a terminal, a block a network."""
+  return "\n\n".join(f"{caption(one)}\n{tables.aligned(cells(one))}" for one in found) + "\n"
 
 
 def _define_flags() -> None:

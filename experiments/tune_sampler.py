@@ -72,6 +72,11 @@ def unfairness(score: scoring.Score) -> float:
   return sum(max(part, 0.0) for part in excess)
 
 
+def rank(score: scoring.Score) -> tuple[float, float]:
+  """What is compared of two settings: fairness first, so that a search finds its way to it."""
+  return -unfairness(score), score.inception_score
+
+
 def search(
   key: jax.Array, judge: scoring.Judge, nsn: nsn_jax.NSN, *, num_samples: int, rounds: int
 ) -> tuple[SamplerConfig, scoring.Score]:
@@ -79,10 +84,6 @@ def search(
 
   def measure(sampler: SamplerConfig) -> scoring.Score:
     return scoring.score_samples(key, judge, nsn, num_samples, sampler)[0]
-
-  def rank(score: scoring.Score) -> tuple[float, float]:
-    # A search that begins at an unfair setting first finds its way to a fair one.
-    return -unfairness(score), score.inception_score
 
   best = nsn.config.sampler
   best_score = measure(best)

@@ -160,11 +160,21 @@ def test_folder_labels_and_splits(tmp_path):
   assert data.load(f"folder:{tmp_path}", limit=3).labels.tolist() == [0, 0, 1]
 
 
-def test_folder_without_splits_is_all_train(tmp_path):
+def test_folder_without_splits_tests_on_every_tenth_image(tmp_path):
+  for number in range(21):
+    _save(tmp_path / "abc"[number // 10] / f"{number:02d}.png", _flat(number))
+  train, test = (data.load(f"folder:{tmp_path}", split=split) for split in ("train", "test"))
+  assert test.images[:, 0, 0, 0].tolist() == [9, 19] and test.labels.tolist() == [0, 1]
+  rest = [number for number in range(21) if number not in (9, 19)]
+  assert train.images[:, 0, 0, 0].tolist() == rest
+  assert train.labels.tolist() == [number // 10 for number in rest]
+
+
+def test_folder_of_few_images_is_all_train(tmp_path):
   _save(tmp_path / "a" / "x.png", _flat(1))
   _save(tmp_path / "b" / "y.png", _flat(2))
   assert data.load(f"folder:{tmp_path}").labels.tolist() == [0, 1]
-  with pytest.raises(data.DataError, match=r"^split: .*got 'test'$"):
+  with pytest.raises(data.DataError, match=r"^split: .*got 'test' of fewer$"):
     data.load(f"folder:{tmp_path}", split="test")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from experiments import scoring, table2
+from experiments import contenders, scoring, table2
 from nsn_jax import configs, data
 
 SCORES = {
@@ -65,7 +65,7 @@ def test_latex(rows):
 
 def test_every_row_of_the_paper_has_a_name():
   for found in table2.PAPER.values():
-    assert found.keys() <= table2._NAMES.keys()
+    assert found.keys() <= contenders.NAMES.keys()
 
 
 @pytest.fixture

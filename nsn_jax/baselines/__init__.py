@@ -12,7 +12,7 @@ loop trains them, one function samples them.
 """
 
 from nsn_jax.baselines.adversarial import GAN, GANState
-from nsn_jax.baselines.baseline import Baseline, num_parameters, sample
+from nsn_jax.baselines.baseline import Baseline, num_parameters, sample, to_signed
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
@@ -41,5 +41,6 @@ __all__ = [
   "make",
   "num_parameters",
   "sample",
+  "to_signed",
   "train",
 ]

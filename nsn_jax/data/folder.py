@@ -12,14 +12,16 @@ from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"})
 _DEFAULT_SIZE = 64
 _BATCH = 1024
+#: Without sub-folders, one image in this many is a test image.
+_TEST_SHARE = 10
 
 
 def source(request: Request) -> Source:
   """The images below a folder, RGB, [N, image_size, image_size, 3].
 
-  Sub-folders `train` and `test` are the splits where either is there; without them, the whole
-  folder is `train`. Where every image of the split lies in a folder of its class, the position of
-  that folder's name in sorted order, over both splits, is its label.
+  Sub-folders `train` and `test` are the splits where either is there; without them, every tenth
+  image in the order of names is a test image. Where every image of the split lies in a folder of
+  its class, the position of that folder's name in sorted order, over both splits, is its label.
 
   Raises:
     DataError: no such folder, no such split, or no image below it.
@@ -33,8 +35,18 @@ def source(request: Request) -> Source:
   if not files:
     kinds = ", ".join(sorted(suffix[1:] for suffix in _SUFFIXES))
     raise DataError(f"name: expected image files ({kinds}) below {str(top)!r}, got none")
-  # Before the limit is applied: it must not decide whether there are labels.
+  # Before anything is left out: that must not decide whether there are labels.
   labels = _labels(root, top, files)
+  if top == root:
+    is_test = np.arange(len(files)) % _TEST_SHARE == _TEST_SHARE - 1
+    is_chosen = is_test == (request.split == "test")
+    files = [file for file, chosen in zip(files, is_chosen, strict=True) if chosen]
+    labels = None if labels is None else labels[is_chosen]
+    if not files:
+      raise DataError(
+        f"split: expected sub-folders train and test below {str(root)!r}, or {_TEST_SHARE} images "
+        f"and more, of which every tenth is a test image, got {request.split!r} of fewer"
+      )
   if request.limit is not None:
     files = files[: request.limit]
     labels = None if labels is None else labels[: request.limit]
@@ -47,7 +59,7 @@ def source(request: Request) -> Source:
 def _split_folder(root: pathlib.Path, split: str) -> pathlib.Path:
   if (root / split).is_dir():
     return root / split
-  if split == "train" and not (root / "test").is_dir():
+  if not any((root / name).is_dir() for name in ("train", "test")):
     return root
   raise DataError(f"split: expected one that {str(root)!r} has as a sub-folder, got {split!r}")
 

@@ -55,7 +55,7 @@ def load(
       `mnist`, `fashion_mnist` (28x28), `lfw` and `lsun/church_outdoor` (64x64) from TFDS; the last
       from LSUN's own LMDB folders, too;
       `folder:PATH`, all images below a folder, RGB (64x64); sub-folders `train` and `test` are the
-      splits if there, folders below them the labels;
+      splits if there, else every tenth image is a test image; folders below them are the labels;
       `npz:PATH`, arrays `images` and optionally `labels`, `test_images`, `test_labels`.
     split: "train" or "test". TFDS has no test split of `lfw`: every tenth image is one. That of
       `lsun/church_outdoor` is LSUN's validation split.

@@ -1,0 +1,132 @@
+"""What the whitening's epsilon does: a strip of samples and a score for each, plain images first.
+
+    python -m experiments.epsilon --dataset=mnist --model=... --data_dir=... --workdir=runs/epsilon
+
+Networks of the same layers and numbers of filters as the given one are trained on the first images
+of the data set, whitened by one epsilon each. So that only epsilon differs, filters are not found
+by the threshold here: growth goes on to the given network's numbers. Contrast is chosen for each
+anew, by the score; where a data set has no labels there is no score, and it stays as it is.
+`epsilon.png` shows a row of samples an epsilon, `epsilon.json` holds the numbers.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+
+import nsn_jax
+from experiments import flags as command_line
+from experiments import pictures, scoring, tune_sampler
+from experiments import workdir as work
+from nsn_jax import data
+
+#: None is no whitening.
+EPSILONS: tuple[float | None, ...] = (None, 0.01, 0.1, 0.3, 1.0, 3.0)
+_BETAS = (1.0, 1.25, 1.5, 2.0, 2.5)
+#: Above any similarity: every patch asks for a new filter.
+_ALWAYS_BELOW = 1e6
+_SHOWN = 12
+
+
+def config_like(nsn: nsn_jax.NSN, epsilon: float | None) -> nsn_jax.NetworkConfig:
+  """The network's configuration, with its numbers of filters given and another epsilon."""
+  layers = tuple(
+    dataclasses.replace(
+      layer, threshold=_ALWAYS_BELOW, max_filters=count, min_growth=0.0, min_patches=1, patience=20,
+      max_passes=4,
+    )
+    for layer, count in zip(nsn.config.layers, nsn.num_filters, strict=True)
+  )
+  return dataclasses.replace(nsn.config, layers=layers, whitening_epsilon=epsilon)
+
+
+def vary(
+  key: jax.Array,
+  nsn: nsn_jax.NSN,
+  images: npt.NDArray[np.uint8],
+  judge: scoring.Judge | None,
+  folder: pathlib.Path,
+  num_samples: int,
+  report: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+  """Trains and draws a network an epsilon.
+
+  Args:
+    key: PRNG key, of training and of the samples: the same for all.
+    nsn: whose layers, numbers of filters and sampler are taken.
+    images: uint8 [N, H, W, C], to train on.
+    judge: who scores; None for no score.
+    folder: of the picture.
+    num_samples: that are scored.
+    report: told of each row.
+
+  Returns:
+    Plain values, a row an epsilon.
+  """
+  train_key, sample_key = jax.random.split(key)
+  rows, strips = [], []
+  for epsilon in EPSILONS:
+    found = nsn_jax.fit(train_key, images, config_like(nsn, epsilon))
+    sampler = found.config.sampler
+    row: dict[str, Any] = {"epsilon": epsilon, "num_filters": list(found.num_filters)}
+    if judge is not None:
+      scored = [
+        (scoring.score_samples(sample_key, judge, found, num_samples, tried)[0], tried)
+        for tried in (dataclasses.replace(sampler, beta=beta) for beta in _BETAS)
+      ]
+      best, sampler = max(scored, key=lambda pair: tune_sampler.rank(pair[0]))
+      row |= {"score": best.as_dict()}
+    row |= {"sampler": dataclasses.asdict(sampler)}
+    rows.append(row)
+    strips.append(pictures.to_uint8(nsn_jax.sample(sample_key, found, _SHOWN, sampler)))
+    said = "" if judge is None else f": beta {sampler.beta:g}, {best.row()}"
+    report(f"epsilon {_name(epsilon)}, filters {found.num_filters}{said}")
+  pictures.grid(
+    np.concatenate(strips), folder / "epsilon.png", columns=_SHOWN, title=_title(rows)
+  )
+  return rows
+
+
+def _name(epsilon: float | None) -> str:
+  return "none (plain images)" if epsilon is None else f"{epsilon:g}"
+
+
+def _title(rows: Sequence[dict[str, Any]]) -> str:
+  shown = []
+  for row in rows:
+    name = "plain" if row["epsilon"] is None else f"{row['epsilon']:g}"
+    score = f" (IS {row['score']['inception_score']:.2f})" if "score" in row else ""
+    shown.append(name + score)
+  return f"epsilon of the whitening, from above: {', '.join(shown)}"
+
+
+def _define_flags() -> None:
+  command_line.define_workdir()
+  command_line.define_judged_model()
+  flags.DEFINE_integer("limit", 10_000, "Images to train on, the first ones.", lower_bound=2)
+  command_line.define_num_samples(3_000)
+  command_line.define_seed("Seed of training and samples.")
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  folder = work.open_folder(command_line.required("workdir", "a folder"))
+  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  train = data.load(given.dataset, data_dir=given.data_dir, limit=given.limit)
+  judge = None
+  if train.labels is not None:
+    judge = scoring.judge(given.dataset, data_dir=given.data_dir)
+  rows = vary(jax.random.key(given.seed), nsn, train.images, judge, folder, given.num_samples)
+  work.write_json(
+    folder / "epsilon.json", work.record() | {"num_images": len(train.images), "rows": rows}
+  )
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)

@@ -1,0 +1,283 @@
+"""One self-contained HTML page of the tables and figures in a workdir of `experiments.paper`.
+
+A section is what the paper has, what is known to fall short, and blocks of tables and pictures with
+the command, time, device and commit that made them.
+"""
+
+import base64
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jinja2
+
+from experiments import table1, table2, tables, tables34
+from experiments import workdir as work
+
+
+class Shown(NamedTuple):
+  """A data set in the report.
+
+  Attributes:
+    folder: of its stages.
+    name: as `nsn_jax.data.load` takes it.
+    preset: its own.
+  """
+
+  folder: pathlib.Path
+  name: str
+  preset: str
+
+  def networks(self) -> list[pathlib.Path]:
+    """Folders of its trained networks, its own preset first."""
+    found = [path for path in self.folder.glob(f"{self.preset}*") if (path / work.CONFIG).is_file()]
+    return sorted(found, key=lambda path: path.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """A picture as it is embedded."""
+
+  caption: str
+  data: str
+  is_plot: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+  """A table, pictures, or both, and what made them."""
+
+  title: str = ""
+  head: Sequence[str] = ()
+  rows: Sequence[Sequence[str]] = ()
+  pictures: Sequence[Picture] = ()
+  made: Sequence[dict[str, Any]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+  """A table or figure of the paper."""
+
+  title: str
+  paper: str
+  blocks: Sequence[Block]
+  short: str = ""
+
+
+def write(workdir: pathlib.Path, datasets: Sequence[tuple[str, str, str]]) -> pathlib.Path:
+  """Writes `report.html`.
+
+  Args:
+    workdir: of `experiments.paper`.
+    datasets: folder's name, name and preset of each data set.
+
+  Returns:
+    The file.
+  """
+  shown = [Shown(workdir / folder, name, preset) for folder, name, preset in datasets]
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent), autoescape=True,
+    trim_blocks=True, lstrip_blocks=True,
+  )  # fmt: skip
+  page = environment.get_template("report.html.jinja").render(
+    facts=work.record(), sections=_sections(workdir, shown)
+  )
+  path = workdir / "report.html"
+  path.write_text(page)
+  return path
+
+
+def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
+  def each(make: Callable[[Shown], Iterator[Block]]) -> list[Block]:
+    return [block for one in shown for block in make(one)]
+
+  return [
+    Section(
+      "Table 1: characteristics",
+      "compares with PixelRNN, VAE and GAN, in words: the number of networks, whether the size is "
+      "found, stability of training, whether pixels come in parallel, explicit density.",
+      list(_table1(workdir)),
+      "densities of the columns are of different things and cannot be compared with each other; "
+      "the baselines' trainings are as short as the table says.",
+    ),
+    Section(
+      "Table 2: inception scores",
+      "inception scores of 50,000 samples by ImageNet's network; its numbers stand beside ours, "
+      "which are by the networks named, and comparable within a block only.",
+      list(_table2(workdir)),
+      "recall: samples are realistic but near the last layer's filters, and reach a small part of "
+      "the real images; GANs reach most of them.",
+    ),
+    Section(
+      "Tables 3 and 4: architectures and filters found",
+      "numbers of filters found by the growth in each layer, beside ours.",
+      list(_tables34(workdir)),
+    ),
+    Section(
+      "Fig 3 and 4: samples",
+      "grids of samples of MNIST and Fashion-MNIST, and of Church and LFW beside the GANs'. Its "
+      "MNIST, Fashion-MNIST and Church networks are on plain images, ours whitened, both below.",
+      each(_samples),
+      "plain networks blur and miss strokes; whitened ones are sharp, with broken shapes among "
+      "them; faces are recognisable, buildings are windows and sky more than buildings.",
+    ),
+    Section(
+      "The whitening's epsilon",
+      "whitens LFW only, by an epsilon that its text does not give. Ours: the same network at "
+      "several, all else equal.",
+      each(lambda one: _simple(one, "epsilon", [("epsilon/epsilon.png", "", False)])),
+    ),
+    Section(
+      "Fig 5: gamma, alpha and beta",
+      "one varied, the others fixed: gamma sharpens and then takes diversity away, alpha is noise "
+      "of the pixels, beta contrast; and the inception score along each.",
+      each(lambda one: _simple(one, "effects", [
+        ("effects/effects.png", "score along each", True),
+        *((f"effects/effect_{knob}.png", knob, False) for knob in ("gamma", "alpha", "beta")),
+      ])),
+    ),
+    Section(
+      "Fig 6: styling",
+      "images encoded to the first layer's feature map and decoded again: the same scene in the "
+      "filters' patches.",
+      each(lambda one: _simple(one, "style", [("style.png", "image, and three draws", False)])),
+    ),
+    Section(
+      "Fig 7: occlusion",
+      "occluded faces and digits filled by way of the last layer, by eye.",
+      each(_occlusion),
+      "the nearest of the training images fills large gaps better in PSNR and SSIM, and smooth "
+      "inpainting small ones.",
+    ),
+    Section(
+      "Fig 8: samples of the intermediate layers",
+      "samples that begin at each layer, as large as its receptive field.",
+      each(_layers),
+    ),
+    Section(
+      "Fig 9: interpolation and filter arithmetic",
+      "between two of the last layer's filters, several draws; and A + B - C of three filters one "
+      "layer down. Filters are proposed by a search, which the JSON beside describes.",
+      each(lambda one: _simple(one, "interpolation", [
+        ("interpolation/interpolation.png", "9a", False),
+        ("interpolation/arithmetic.png", "9b", False),
+      ])),
+      "most triples blend where the paper's three show an attribute moving; in the middle of an "
+      "interpolation two images lie over each other.",
+    ),
+  ]  # fmt: skip
+
+
+def _table1(workdir: pathlib.Path) -> Iterator[Block]:
+  rows = work.read_json(workdir / "table1" / "table1.json").get("rows", [])
+  if rows:
+    head, *lines = table1.cells(rows)
+    yield Block("", head, lines, made=_made(workdir, "table1"))
+
+
+def _table2(workdir: pathlib.Path) -> Iterator[Block]:
+  rows = work.read_json(workdir / "table2" / "table2.json").get("rows", [])
+  for dataset, network, group in table2.groups(rows):
+    head, *lines = table2.cells(group)
+    made = {(row["command"], row["revision"], row["device"]) for row in group}
+    yield Block(f"{dataset}, judged by {network}", head, lines, made=[
+      {"command": f"python {command}" if not command.startswith("python") else command,
+       "revision": revision, "device": device}
+      for command, revision, device in sorted(made)
+    ])  # fmt: skip
+
+
+def _tables34(workdir: pathlib.Path) -> Iterator[Block]:
+  for found in work.read_json(workdir / "tables34" / "tables34.json").get("tables", []):
+    head, *lines = tables34.cells(found)
+    yield Block(tables34.caption(found), head, lines)
+  if (workdir / "tables34").is_dir():
+    yield Block(made=_made(workdir, "tables34"))
+
+
+def _samples(one: Shown) -> Iterator[Block]:
+  yield from _block(one.name, one.folder, [
+    (f"{path.name}/samples.png", path.name, False) for path in one.networks()
+  ], [name for path in one.networks() for name in _made(one.folder, path.name)])  # fmt: skip
+  scores = [(path.name, work.read_json(path / "model.score.json")) for path in one.networks()]
+  rows = [_score_row(name, found["samples"]) for name, found in scores if found]
+  if rows:
+    real = next(found for _, found in scores if found)
+    title = f"{one.name}, by a classifier of {real['judge_accuracy']:.2%} test accuracy"
+    yield Block(
+      title,
+      ("preset", "inception score", "confidence", "classes", "mean pixel", "white pixels"),
+      [_score_row("real, held out", real["real"]), *rows],
+      [picture for path in one.networks()
+       for picture in _pictures(one.folder, [(f"{path.name}/model.pixels.png", path.name, True)])],
+      _made(one.folder, f"{one.preset}-score"),
+    )  # fmt: skip
+  yield from _simple(one, "samples", [
+    ("samples/nearest.png", "each sample, and below it its nearest training image", False)
+  ])  # fmt: skip
+
+
+def _score_row(name: str, score: dict[str, Any]) -> list[str]:
+  shares = score["class_shares"]
+  return [
+    name, f"{score['inception_score']:.2f} ± {score['deviation']:.2f}",
+    f"{score['confidence']:.3f}", f"{min(shares):.1%} to {max(shares):.1%}",
+    f"× {score['mean_pixel_ratio']:.2f}", f"{score['white_excess']:+.1%}",
+  ]  # fmt: skip
+
+
+def _occlusion(one: Shown) -> Iterator[Block]:
+  files = sorted((one.folder / "occlusion").glob("occlusion_*.png"))
+  names = [(f"occlusion/{f.name}", f.stem.removeprefix("occlusion_"), False) for f in files]
+  rows = work.read_json(one.folder / "occlusion" / "occlusion.json").get("rows", [])
+  methods = list(dict.fromkeys(row["method"] for row in rows))
+  lines = [
+    [mask, *(f"{row['psnr']:.2f} / {row['ssim']:.3f}" for row in rows if row["mask"] == mask)]
+    for mask in dict.fromkeys(row["mask"] for row in rows)
+  ]
+  for block in _block(one.name, one.folder, names, _made(one.folder, "occlusion")):
+    head = ("PSNR in dB / SSIM inside the mask", *methods)
+    yield dataclasses.replace(block, head=head, rows=lines)
+
+
+def _layers(one: Shown) -> Iterator[Block]:
+  files = sorted((one.folder / "samples").glob("layer*.png"))
+  names = [(f"samples/{path.name}", path.stem.replace("layer", "layer "), False) for path in files]
+  yield from _block(one.name, one.folder, names, _made(one.folder, "samples"))
+
+
+def _simple(
+  one: Shown, stage: str, files: Sequence[tuple[str, str, bool]]
+) -> Iterator[Block]:
+  """The pictures of a stage, where they are there."""
+  yield from _block(one.name, one.folder, files, _made(one.folder, stage))
+
+
+def _block(
+  title: str,
+  folder: pathlib.Path,
+  files: Sequence[tuple[str, str, bool]],
+  made: Sequence[dict[str, Any]],
+) -> Iterator[Block]:
+  found = _pictures(folder, files)
+  if found:
+    yield Block(title, pictures=found, made=made)
+
+
+def _pictures(
+  folder: pathlib.Path, files: Sequence[tuple[str, str, bool]]
+) -> list[Picture]:
+  return [
+    Picture(caption, base64.b64encode((folder / name).read_bytes()).decode(), is_plot)
+    for name, caption, is_plot in files if (folder / name).is_file()
+  ]  # fmt: skip
+
+
+def _made(folder: pathlib.Path, stage: str) -> list[dict[str, Any]]:
+  """The record of a stage: below the workdir itself, or below a data set's folder."""
+  for name, root in ((stage, folder), (f"{folder.name}.{stage}", folder.parent)):
+    facts = work.read_json(root / "done" / f"{name}.json")
+    if facts:
+      return [facts | {"time": tables.seconds(facts["seconds"])}]
+  return []
