@@ -97,9 +97,9 @@ _PRESETS = {
   ),
   "fashion_mnist-large": _network(
     _WINDOWS_28,
-    (-1.45, -1.4, -0.85),
-    0.1,
-    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.0),
+    (-0.5, -1.45, -0.6),
+    1.0,
+    SamplerConfig(gamma=(400.0, 400.0, 140.0), beta=1.1),
     ({"seeds_per_step": 24}, _LARGE_MIDDLE, _LARGE_TOP),
   ),
 }

@@ -306,7 +306,7 @@ def _removal_loss(patches: jax.Array, bank: Filters, found: em.Assignment) -> ja
   return jnp.where(born, own - count * jnp.max(other, axis=1), jnp.inf)
 
 
-@functools.partial(jax.jit, static_argnames=("num_seeds", "em_steps"))
+@functools.partial(jax.jit, static_argnames=("num_seeds", "em_steps", "min_patches"))
 def exchange_step(
   key: jax.Array,
   step: jax.Array,
@@ -318,6 +318,7 @@ def exchange_step(
   *,
   num_seeds: int,
   em_steps: int,
+  min_patches: int,
 ) -> tuple[Filters, StepInfo]:
   """Moves the least useful filters to where they raise the mean best similarity most.
 
@@ -337,6 +338,8 @@ def exchange_step(
     floor: variance floor.
     num_seeds: new filters to try.
     em_steps: EM iterations after them.
+    min_patches: that a new filter must take: one of a single patch, of no variance, would gain most
+      and be a copy of it.
   """
   found = em.assign(patches, bank)
   weight = found.distance / bank.variance[found.index]
@@ -345,7 +348,8 @@ def exchange_step(
   new = _propose(key, patches, found, weight, anywhere, num_seeds, apart, floor)
   loss = _removal_loss(patches, bank, found)
   tried = min(num_seeds, bank.num_filters)
-  gain, best_new = jax.lax.top_k(new.gain, tried)
+  enough = new.num_taken >= min_patches
+  gain, best_new = jax.lax.top_k(jnp.where(enough, new.gain, -jnp.inf), tried)
   low, worst = jax.lax.top_k(-loss, tried)
   worth = gain + low > 0.0
   slot = jnp.where(worth, worst, bank.num_filters)

@@ -157,7 +157,7 @@ def grow(
   for step in range(config.exchange_steps if num_filters > 1 else 0):
     bank, info = growth.exchange_step(
       exchange_key, np.int32(step), patches, bank, info, tau, floor,
-      num_seeds=num_seeds, em_steps=config.em_steps,
+      num_seeds=num_seeds, em_steps=config.em_steps, min_patches=config.min_patches,
     )  # fmt: skip
     log.patches += size * (config.em_steps + 2)
     log.step("exchange", step, config.exchange_steps, _read(info), size)
