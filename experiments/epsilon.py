@@ -108,7 +108,7 @@ def _title(rows: Sequence[dict[str, Any]]) -> str:
 def _define_flags() -> None:
   command_line.define_workdir()
   command_line.define_judged_model()
-  flags.DEFINE_integer("limit", 10_000, "Images to train on, the first ones.", lower_bound=2)
+  flags.DEFINE_integer("limit", 4_000, "Images to train on, the first ones.", lower_bound=2)
   command_line.define_num_samples(3_000)
   command_line.define_seed("Seed of training and samples.")
 

@@ -76,7 +76,7 @@ def stages(
   trained: list[pathlib.Path] = []
   labelled: list[str] = []
   for dataset in datasets:
-    own = preset_of(dataset)
+    own = train.preset_of(dataset)
     here = folder / slug(dataset)
     where = (f"--dataset={dataset}", *(() if data_dir is None else (f"--data_dir={data_dir}",)))
     few = () if limit is None else (f"--limit={limit}",)
@@ -136,11 +136,6 @@ def present(datasets: Sequence[str], data_dir: str | None) -> list[str]:
   if not found:
     raise data.DataError("datasets: expected one that is there, got none: give --data_dir=...")
   return found
-
-
-def preset_of(dataset: str) -> str:
-  """The data set's own preset; any folder of photographs takes that of the churches."""
-  return "church" if dataset.startswith("folder:") else train.preset_of(dataset)
 
 
 def _styled(here: pathlib.Path, dataset: str, data_dir: str | None) -> pathlib.Path:
@@ -219,7 +214,7 @@ def _main() -> None:
       "interrupted; what is done is kept: the same command goes on from there"
     ) from None
   finally:
-    path = report.write(folder, [(slug(name), name, preset_of(name)) for name in datasets])
+    path = report.write(folder, [(slug(name), name, train.preset_of(name)) for name in datasets])
     print(f"the report so far is {path}", flush=True)
 
 

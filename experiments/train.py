@@ -46,8 +46,9 @@ _SHOWN_QUANTILES = (0.005, 0.995)
 #: Dynamic range at which a one-hot map picks its filter, whatever the network's own.
 _PICKING_GAMMA = 1e4
 
-#: Preset of each data set that has one of another name.
-_PRESETS = {"lsun/church_outdoor": "church"}
+#: Preset of each data set, or kind of them, that has one of another name. Any folder of photographs
+#: takes that of the churches: 64x64, in colour.
+_PRESETS = {"lsun/church_outdoor": "church", "folder": "church"}
 
 
 class Result(NamedTuple):
@@ -318,7 +319,7 @@ def preset_of(dataset: str) -> str:
   Raises:
     ValueError: where there is none.
   """
-  name = _PRESETS.get(dataset, dataset)
+  name = _PRESETS.get(dataset.partition(":")[0], dataset)
   if name not in nsn_jax.configs.names():
     raise ValueError(
       f"preset: expected one of {', '.join(nsn_jax.configs.names())}, got none, and {dataset!r} "
