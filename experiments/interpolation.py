@@ -96,7 +96,8 @@ def propose_triples(
     (a, b, c) for b in range(len(own)) for c in near[b] for a in range(len(own)) if a not in (b, c)
   ])
   sums = in_pixels(sum_key, maps[triples[:, 0]] + maps[triples[:, 1]] - maps[triples[:, 2]])
-  change = ((sums[:, None] - own[triples]) ** 2).sum(axis=(2, 3, 4)).min(axis=1)
+  # Term by term: all at once is gigabytes of colour images.
+  change = np.min([((sums - own[term]) ** 2).sum(axis=(1, 2, 3)) for term in triples.T], axis=0)
   is_image = likeness(sums) >= np.quantile(likeness(own), 0.25)
   found: list[tuple[int, int, int]] = []
   for row in np.argsort(-np.where(is_image, change, change - 1e6)):
