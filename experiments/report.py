@@ -107,7 +107,7 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "which are by the networks named, and comparable within a block only.",
       list(_table2(workdir)),
       "recall: samples are realistic but near the last layer's filters, and reach a small part of "
-      "the real images; GANs reach most of them.",
+      "the real images.",
     ),
     Section(
       "Tables 3 and 4: architectures and filters found",
