@@ -133,13 +133,13 @@ def _accumulate(
   return jax.lax.scan(add, total, parts)[0]
 
 
-def _batch_images(stream: MapStream, window: tuple[int, int]) -> int:
-  """Images a batch, so that its patches fill the budget."""
+def _batch_images(stream: MapStream, window: tuple[int, int], at_least: int = 0) -> int:
+  """Images a batch, so that its patches fill the budget, or `at_least` bytes."""
   h, w, c = stream.map_shape
   kernel, stride = window
   values = num_positions(h, kernel, stride) * num_positions(w, kernel, stride) * kernel * kernel * c
   cpu = jax.default_backend() == "cpu"
-  budget = _BATCH_BYTES_CPU if cpu else _BATCH_BYTES_ACCELERATOR
+  budget = max(_BATCH_BYTES_CPU if cpu else _BATCH_BYTES_ACCELERATOR, at_least)
   return int(min(max(budget // (4 * values), 1), stream.num_images))
 
 
@@ -217,7 +217,8 @@ def statistics(
   pass's. Peak memory beside the base is one batch of patches.
   """
   window = (kernel, stride)
-  size = _batch_images(stream, window)
+  # Each batch reads and adds up arrays as large as all filters: a batch as large makes up for it.
+  size = _batch_images(stream, window, at_least=filters.mean.nbytes)
   num_parts = _parts_at_once(stream, size)
   total = em.zero_statistics(filters)
   done = 0
