@@ -120,7 +120,7 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "MNIST, Fashion-MNIST and Church networks are on plain images, ours whitened, both below.",
       each(_samples),
       "plain networks blur and miss strokes; whitened ones are sharp, with broken shapes among "
-      "them; faces are recognisable, buildings are windows and sky more than buildings.",
+      "them; faces are recognisable, in brown; buildings are clouds in a building's place.",
     ),
     Section(
       "The whitening's epsilon",
