@@ -73,13 +73,14 @@ def stages(
   num_samples: int,
 ) -> Iterator[Stage]:
   """All stages, in the order of their making."""
+  place_of_data = () if data_dir is None else (f"--data_dir={data_dir}",)
+  few = () if limit is None else (f"--limit={limit}",)
   trained: list[pathlib.Path] = []
   labelled: list[str] = []
   for dataset in datasets:
     own = train.preset_of(dataset)
     here = folder / slug(dataset)
-    where = (f"--dataset={dataset}", *(() if data_dir is None else (f"--data_dir={data_dir}",)))
-    few = () if limit is None else (f"--limit={limit}",)
+    where = (f"--dataset={dataset}", *place_of_data)
     has_labels = data.load(dataset, data_dir=data_dir, limit=1).labels is not None
     for preset in presets_of(dataset, own):
       place = here / preset
@@ -114,11 +115,11 @@ def stages(
     (f"--workdirs={','.join(map(str, trained))}", f"--out={folder / 'tables34'}"),
   )  # fmt: skip
   if labelled:
-    few = (f"--limit={min(limit or _TABLE1_LIMIT, _TABLE1_LIMIT)}",)
-    where = (f"--dataset={labelled[0]}", *where[1:])
     yield Stage(
       "table1", "table1",
-      (*where, *few, f"--num_samples={min(num_samples, _TABLE1_SAMPLES)}",
+      (f"--dataset={labelled[0]}", *place_of_data,
+       f"--limit={min(limit or _TABLE1_LIMIT, _TABLE1_LIMIT)}",
+       f"--num_samples={min(num_samples, _TABLE1_SAMPLES)}",
        f"--workdir={folder / 'table1'}"),
     )  # fmt: skip
 
@@ -159,7 +160,7 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
   Raises:
     OSError: where the launcher fails; it has said why.
   """
-  done = folder / "done" / f"{stage.name.replace('/', '.')}.json"
+  done = work.done_file(folder, stage.name)
   if work.read_json(done).get("arguments") == list(stage.arguments):
     return False
   print(f"\n{stage.name}: python {shlex.join(stage.command)}", flush=True)

@@ -126,13 +126,13 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "The whitening's epsilon",
       "whitens LFW only, by an epsilon that its text does not give. Ours: the same network at "
       "several, all else equal.",
-      each(lambda one: _simple(one, "epsilon", [("epsilon/epsilon.png", "", False)])),
+      each(lambda one: _block(one, ["epsilon"], [("epsilon/epsilon.png", "", False)])),
     ),
     Section(
       "Fig 5: gamma, alpha and beta",
       "one varied, the others fixed: gamma sharpens and then takes diversity away, alpha is noise "
       "of the pixels, beta contrast; and the inception score along each.",
-      each(lambda one: _simple(one, "effects", [
+      each(lambda one: _block(one, ["effects"], [
         ("effects/effects.png", "score along each", True),
         *((f"effects/effect_{knob}.png", knob, False) for knob in ("gamma", "alpha", "beta")),
       ])),
@@ -141,7 +141,7 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Fig 6: styling",
       "images encoded to the first layer's feature map and decoded again: the same scene in the "
       "filters' patches.",
-      each(lambda one: _simple(one, "style", [("style.png", "image, and three draws", False)])),
+      each(lambda one: _block(one, ["style"], [("style.png", "image, and three draws", False)])),
     ),
     Section(
       "Fig 7: occlusion",
@@ -159,7 +159,7 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Fig 9: interpolation and filter arithmetic",
       "between two of the last layer's filters, several draws; and A + B - C of three filters one "
       "layer down. Filters are proposed by a search, which the JSON beside describes.",
-      each(lambda one: _simple(one, "interpolation", [
+      each(lambda one: _block(one, ["interpolation"], [
         ("interpolation/interpolation.png", "9a", False),
         ("interpolation/arithmetic.png", "9b", False),
       ])),
@@ -182,8 +182,7 @@ def _table2(workdir: pathlib.Path) -> Iterator[Block]:
     head, *lines = table2.cells(group)
     made = {(row["command"], row["revision"], row["device"]) for row in group}
     yield Block(f"{dataset}, judged by {network}", head, lines, made=[
-      {"command": f"python {command}" if not command.startswith("python") else command,
-       "revision": revision, "device": device}
+      {"command": command, "revision": revision, "device": device}
       for command, revision, device in sorted(made)
     ])  # fmt: skip
 
@@ -197,10 +196,12 @@ def _tables34(workdir: pathlib.Path) -> Iterator[Block]:
 
 
 def _samples(one: Shown) -> Iterator[Block]:
-  yield from _block(one.name, one.folder, [
-    (f"{path.name}/samples.png", path.name, False) for path in one.networks()
-  ], [name for path in one.networks() for name in _made(one.folder, path.name)])  # fmt: skip
-  scores = [(path.name, work.read_json(path / "model.score.json")) for path in one.networks()]
+  networks = one.networks()
+  yield from _block(
+    one, [path.name for path in networks],
+    [(f"{path.name}/samples.png", path.name, False) for path in networks],
+  )  # fmt: skip
+  scores = [(path.name, work.read_json(path / "model.score.json")) for path in networks]
   rows = [_score_row(name, found["samples"]) for name, found in scores if found]
   if rows:
     real = next(found for _, found in scores if found)
@@ -209,11 +210,10 @@ def _samples(one: Shown) -> Iterator[Block]:
       title,
       ("preset", "inception score", "confidence", "classes", "mean pixel", "white pixels"),
       [_score_row("real, held out", real["real"]), *rows],
-      [picture for path in one.networks()
-       for picture in _pictures(one.folder, [(f"{path.name}/model.pixels.png", path.name, True)])],
-      _made(one.folder, f"{one.preset}-score"),
+      _pictures(one.folder, [(f"{p.name}/model.pixels.png", p.name, True) for p in networks]),
+      _made_for(one, [f"{one.preset}-score"]),
     )  # fmt: skip
-  yield from _simple(one, "samples", [
+  yield from _block(one, ["samples"], [
     ("samples/nearest.png", "each sample, and below it its nearest training image", False)
   ])  # fmt: skip
 
@@ -236,7 +236,7 @@ def _occlusion(one: Shown) -> Iterator[Block]:
     [mask, *(f"{row['psnr']:.2f} / {row['ssim']:.3f}" for row in rows if row["mask"] == mask)]
     for mask in dict.fromkeys(row["mask"] for row in rows)
   ]
-  for block in _block(one.name, one.folder, names, _made(one.folder, "occlusion")):
+  for block in _block(one, ["occlusion"], names):
     head = ("PSNR in dB / SSIM inside the mask", *methods)
     yield dataclasses.replace(block, head=head, rows=lines)
 
@@ -244,25 +244,21 @@ def _occlusion(one: Shown) -> Iterator[Block]:
 def _layers(one: Shown) -> Iterator[Block]:
   files = sorted((one.folder / "samples").glob("layer*.png"))
   names = [(f"samples/{path.name}", path.stem.replace("layer", "layer "), False) for path in files]
-  yield from _block(one.name, one.folder, names, _made(one.folder, "samples"))
-
-
-def _simple(
-  one: Shown, stage: str, files: Sequence[tuple[str, str, bool]]
-) -> Iterator[Block]:
-  """The pictures of a stage, where they are there."""
-  yield from _block(one.name, one.folder, files, _made(one.folder, stage))
+  yield from _block(one, ["samples"], names)
 
 
 def _block(
-  title: str,
-  folder: pathlib.Path,
-  files: Sequence[tuple[str, str, bool]],
-  made: Sequence[dict[str, Any]],
+  one: Shown, stages: Sequence[str], files: Sequence[tuple[str, str, bool]]
 ) -> Iterator[Block]:
-  found = _pictures(folder, files)
+  """Pictures of a data set, where they are there, and the stages that made them."""
+  found = _pictures(one.folder, files)
   if found:
-    yield Block(title, pictures=found, made=made)
+    yield Block(one.name, pictures=found, made=_made_for(one, stages))
+
+
+def _made_for(one: Shown, stages: Sequence[str]) -> list[dict[str, Any]]:
+  names = (f"{one.folder.name}/{stage}" for stage in stages)
+  return [made for name in names for made in _made(one.folder.parent, name)]
 
 
 def _pictures(
@@ -274,10 +270,7 @@ def _pictures(
   ]  # fmt: skip
 
 
-def _made(folder: pathlib.Path, stage: str) -> list[dict[str, Any]]:
-  """The record of a stage: below the workdir itself, or below a data set's folder."""
-  for name, root in ((stage, folder), (f"{folder.name}.{stage}", folder.parent)):
-    facts = work.read_json(root / "done" / f"{name}.json")
-    if facts:
-      return [facts | {"time": tables.seconds(facts["seconds"])}]
-  return []
+def _made(workdir: pathlib.Path, stage: str) -> list[dict[str, Any]]:
+  """The record of a stage, where it is done."""
+  facts = work.read_json(work.done_file(workdir, stage))
+  return [facts | {"time": tables.seconds(facts["seconds"])}] if facts else []

@@ -68,6 +68,11 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
+def done_file(folder: pathlib.Path, stage: str) -> pathlib.Path:
+  """Where `experiments.paper` keeps that a stage is done, and its record."""
+  return folder / "done" / f"{stage.replace('/', '.')}.json"
+
+
 def check_resumption(resume: bool, overwrite: bool) -> None:
   """Raises ValueError where a run is to go on and to begin anew."""
   if resume and overwrite:

@@ -44,8 +44,12 @@ def log_density(patches: jax.Array, filters: Filters) -> jax.Array:
   Raises:
     ValueError: where the patches' shape is not the filters'.
   """
+  return _mixture(similarity(patches, filters), filters)
+
+
+def _mixture(s: jax.Array, filters: Filters) -> jax.Array:
+  """The log-density of patches whose similarities [..., K] are at hand."""
   d = filters.num_values
-  s = similarity(patches, filters)
   num_born = jnp.sum(jnp.isfinite(filters.variance))
   mixture = jax.scipy.special.logsumexp(d * s, axis=-1) - jnp.log(num_born)
   return mixture / d + math.log(d / (2 * math.pi)) / 2
@@ -85,6 +89,6 @@ def _means(nsn: NSN, images: jax.Array) -> jax.Array:
   for filters, layer in zip(nsn.filters, nsn.config.layers, strict=False):
     patches = extract_patches(maps, layer.kernel, layer.stride)
     s = similarity(patches, filters)
-    found.append(jnp.stack([s.max(axis=-1).mean(), log_density(patches, filters).mean()]))
+    found.append(jnp.stack([s.max(axis=-1).mean(), _mixture(s, filters).mean()]))
     maps = jax.nn.sigmoid(s)
   return jnp.stack(found)

@@ -89,14 +89,13 @@ def compare_distances(
     held_out: to the nearest training image, of each held-out real image, [M].
     generated: the same of each sample, [K].
   """
-  real, found = held_out, generated
-  typical = float(np.median(real))
-  median = float(np.median(found))
+  typical = float(np.median(held_out))
+  median = float(np.median(generated))
   return CopyCheck(
     generated=median,
     held_out=typical,
     ratio=median / typical if typical else float("nan"),
-    suspected=float(np.mean(found < np.quantile(real, _SUSPECT))),
+    suspected=float(np.mean(generated < np.quantile(held_out, _SUSPECT))),
   )
 
 
