@@ -65,7 +65,7 @@ def find(
     name: "nsn", "nsn-plain", "nsn-large" or a baseline's.
     folder: of the model.
     dataset: that it is trained on.
-    num_epochs: of a baseline; None for its default.
+    num_epochs: of a baseline; None for those of a finished training, else for its default.
     data_dir: folder of the TFDS data sets.
     image_size: side to which images are resized.
     limit: number of training images at most.
@@ -78,9 +78,10 @@ def find(
     ValueError: for arguments that do not fit what is in the folder.
     OSError: where the folder cannot be written.
   """
+  stored = work.read_config(folder)
   shared: dict[str, Any] = {
     "workdir": folder, "dataset": dataset, "data_dir": data_dir, "image_size": image_size,
-    "limit": limit, "seed": seed, "resume": work.read_config(folder) != {},
+    "limit": limit, "seed": seed, "resume": stored != {},
   }  # fmt: skip
   if name.startswith("nsn"):
     if not (folder / train.MODEL).is_file():
@@ -91,6 +92,8 @@ def find(
       lambda key, count: pictures.to_uint8(nsn_jax.sample(key, nsn, count)),
       baselines.num_parameters(nsn), work.read_config(folder), nsn,
     )  # fmt: skip
+  if num_epochs is None and stored.get("finished"):
+    num_epochs = stored["num_epochs"]
   train_gan.train(model=name, num_epochs=num_epochs, score_every=0, **shared)
   made, state, facts = train_gan.load(folder)
   return Contender(

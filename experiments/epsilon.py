@@ -93,16 +93,15 @@ def vary(
 
 
 def _name(epsilon: float | None) -> str:
-  return "none (plain images)" if epsilon is None else f"{epsilon:g}"
+  return "none, plain" if epsilon is None else f"{epsilon:g}"
 
 
 def _title(rows: Sequence[dict[str, Any]]) -> str:
   shown = []
   for row in rows:
-    name = "plain" if row["epsilon"] is None else f"{row['epsilon']:g}"
     score = f" (IS {row['score']['inception_score']:.2f})" if "score" in row else ""
-    shown.append(name + score)
-  return f"epsilon of the whitening, from above: {', '.join(shown)}"
+    shown.append(_name(row["epsilon"]) + score)
+  return f"epsilon of the whitening, from above: {'; '.join(shown)}"
 
 
 def _define_flags() -> None:

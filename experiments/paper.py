@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from absl import flags
-from PIL import Image
 
 import nsn_jax
 from experiments import flags as command_line
@@ -28,7 +27,7 @@ from experiments import report, train
 from experiments import workdir as work
 from nsn_jax import data
 
-#: Side of the image that is styled.
+#: Side of the image that is styled: not the data set's own.
 _STYLED_SIZE = 192
 #: Of Table 1: images and samples of each of its trainings.
 _TABLE1_LIMIT, _TABLE1_SAMPLES = 10_000, 5_000
@@ -108,7 +107,7 @@ def stages(
     yield at("interpolation", judged[-1])
     yield Stage(
       "style", f"{here.name}/style",
-      (judged[-1], f"--image={_styled(here, dataset, data_dir)}", f"--out={here / 'style.png'}"),
+      (*judged, f"--size={_STYLED_SIZE}", f"--out={here / 'style.png'}"),
     )  # fmt: skip
   yield Stage(
     "tables34", "tables34",
@@ -137,18 +136,6 @@ def present(datasets: Sequence[str], data_dir: str | None) -> list[str]:
   if not found:
     raise data.DataError("datasets: expected one that is there, got none: give --data_dir=...")
   return found
-
-
-def _styled(here: pathlib.Path, dataset: str, data_dir: str | None) -> pathlib.Path:
-  """A held-out image of the data set in a size that is not its own, as a file."""
-  path = here / "styled.png"
-  if not path.is_file():
-    image = data.load(
-      dataset, split="test", data_dir=data_dir, image_size=_STYLED_SIZE, limit=1
-    ).images[0]
-    here.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image.squeeze()).save(path)
-  return path
 
 
 def run(stage: Stage, folder: pathlib.Path) -> bool:

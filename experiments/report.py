@@ -46,13 +46,14 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """A table, pictures, or both, and what made them."""
+  """A table, pictures, or both, what made them, and what there is to say of them."""
 
   title: str = ""
   head: Sequence[str] = ()
   rows: Sequence[Sequence[str]] = ()
   pictures: Sequence[Picture] = ()
   made: Sequence[dict[str, Any]] = ()
+  notes: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _table2(workdir: pathlib.Path) -> Iterator[Block]:
     yield Block(f"{dataset}, judged by {network}", head, lines, made=[
       {"command": command, "revision": revision, "device": device}
       for command, revision, device in sorted(made)
-    ])  # fmt: skip
+    ], notes=table2.verdicts(group))  # fmt: skip
 
 
 def _tables34(workdir: pathlib.Path) -> Iterator[Block]:

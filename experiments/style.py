@@ -2,6 +2,8 @@
 
     python -m experiments.style --image=photo.jpg --model=runs/lfw/model.safetensors --out=style.png
 
+    python -m experiments.style --dataset=lfw --data_dir=... --model=...     # a held-out image
+
 The picture shows the image and several draws. Images of any size work; large ones are scaled down
 to `--size`. A network of grey images paints a grey one.
 """
@@ -17,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 import nsn_jax
 from experiments import flags as command_line
 from experiments import pictures
-from nsn_jax import applications
+from nsn_jax import applications, data
 
 
 def read_image(path: str, num_channels: int, size: int) -> npt.NDArray[np.uint8]:
@@ -38,6 +40,10 @@ def read_image(path: str, num_channels: int, size: int) -> npt.NDArray[np.uint8]
 
 def _define_flags() -> None:
   flags.DEFINE_string("image", None, "Image file.")
+  flags.DEFINE_string(
+    "dataset", None, "Where no file is given: whose first held-out image is styled, at --size."
+  )
+  command_line.define_data_dir()
   flags.DEFINE_string("model", None, "Model file.")
   flags.DEFINE_string("out", "style.png", "Picture to write.")
   flags.DEFINE_integer("size", 256, "Longer side at most.", lower_bound=8)
@@ -49,15 +55,21 @@ def _define_flags() -> None:
 def _main() -> None:
   given = flags.FLAGS
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
-  path = command_line.required("image", "an image file")
-  image = read_image(path, nsn.filters[0].mean.shape[-1], given.size)
+  if given.dataset and not given.image:
+    name = f"an image of {given.dataset}"
+    image = data.load(
+      given.dataset, split="test", data_dir=given.data_dir, image_size=given.size, limit=1
+    ).images[0]
+  else:
+    name = command_line.required("image", "an image file")
+    image = read_image(name, nsn.filters[0].mean.shape[-1], given.size)
   styled = applications.style(
     jax.random.key(given.seed), nsn, image[None], given.num_styled,
     sampler=command_line.sampler(nsn.config.sampler),
   )  # fmt: skip
   shown = np.concatenate([image[None], pictures.to_uint8(styled[:, 0])])
   pictures.grid(shown, given.out, columns=len(shown))
-  print(f"{path} and {given.num_styled} styled images are in {pathlib.Path(given.out)}")
+  print(f"{name} and {given.num_styled} styled images are in {pathlib.Path(given.out)}")
 
 
 if __name__ == "__main__":

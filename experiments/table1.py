@@ -36,6 +36,7 @@ _LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
   ("size", lambda row: "found" if row["size_is_found"] else "given"),
   ("parameters", lambda row: _range(row["num_parameters"], "{:,.0f}")),
   ("IS of each seed", lambda row: _scores(row["scores"])),
+  ("collapsed", lambda row: f"{row['num_collapsed']} of {len(row['scores'])}"),
   ("spread", lambda row: f"{row['spread']:.2f}" if row["spread"] is not None else "-"),
   ("training", lambda row: tables.seconds(row["training_seconds"])),
   (f"{_BATCH} samples", lambda row: f"{row['batch_seconds'] * 1e3:.0f} ms"),

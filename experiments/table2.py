@@ -59,6 +59,16 @@ _COLUMNS = (
 )
 
 
+#: What decides between models: name, field, digits, and whether more is better.
+_MEASURES = (
+  ("IS", "inception_score", 2, True),
+  ("FID", "fid", 2, False),
+  ("KID", "kid", 4, False),
+  ("precision", "precision", 3, True),
+  ("recall", "recall", 3, True),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Drawn:
   """Images of a row and what they cost.
@@ -240,7 +250,8 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
   """The table for a terminal: a block a data set and network."""
   blocks = []
   for dataset, network, group in groups(rows):
-    blocks.append(f"{dataset}, judged by: {network}\n{tables.aligned(cells(group))}")
+    lines = [f"{dataset}, judged by: {network}", tables.aligned(cells(group)), *verdicts(group)]
+    blocks.append("\n".join(lines))
   return "\n\n".join(blocks) + "\n"
 
 
@@ -274,6 +285,27 @@ def cells(group: Sequence[Mapping[str, Any]]) -> list[list[str]]:
   """The head and a line a row."""
   found = [["", *(name for name, _ in _COLUMNS)]]
   found += [[contenders.NAMES[row["model"]], *(show(row) for _, show in _COLUMNS)] for row in group]
+  return found
+
+
+def verdicts(group: Sequence[Mapping[str, Any]]) -> list[str]:
+  """A sentence for each NSN of a block: by how much it beats or misses the best baseline there."""
+  own = [row for row in group if row["model"].startswith("nsn")]
+  others = [row for row in group if row not in own and row["model"] != "real"]
+  if not others:
+    return []
+  found = []
+  for row in own:
+    parts = []
+    for name, field, digits, more_is_better in _MEASURES:
+      best = (max if more_is_better else min)(others, key=lambda other: other[field])
+      gain = (row[field] - best[field]) * (1 if more_is_better else -1)
+      parts.append(
+        f"{name} {row[field]:.{digits}f}, {'better' if gain > 0 else 'worse'} than "
+        f"{contenders.NAMES[best['model']]}'s by {abs(gain):.{digits}f}"
+      )
+    name = contenders.NAMES[row["model"]]
+    found.append(f"{name} against the best baseline of each: {'; '.join(parts)}.")
   return found
 
 

@@ -136,8 +136,11 @@ def describe(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
 def surroundings() -> dict[str, Any]:
   """Device and versions."""
   device = jax.devices()[0]
+  name = f"{jax.device_count()} x {device.device_kind} ({device.platform})"
+  if device.platform == "cpu":
+    name = f"CPU, {_num_cores()} cores"
   return {
-    "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+    "device": name,
     "versions": {
       "python": platform.python_version(),
       "nsn_jax": nsn_jax.__version__,
@@ -146,6 +149,14 @@ def surroundings() -> dict[str, Any]:
       "numpy": np.__version__,
     },
   }
+
+
+def _num_cores() -> int:
+  """Those that this process may use."""
+  try:
+    return len(os.sched_getaffinity(0))
+  except AttributeError:  # Not on every system.
+    return os.cpu_count() or 1
 
 
 def record() -> dict[str, Any]:

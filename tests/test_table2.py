@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from experiments import contenders, scoring, table2
+from experiments import contenders, scoring, table2, train_gan
 from nsn_jax import configs, data
 
 SCORES = {
@@ -37,7 +37,7 @@ def rows() -> list[dict]:
 def test_text(rows):
   text = table2.as_text(rows)
   first, second = text.strip().split("\n\n")
-  head, names, *lines = first.splitlines()
+  head, names, *lines, verdict = first.splitlines()
   assert head == "mnist, judged by: a" and second.startswith("lfw, judged by: b_1 99%")
   assert names.split() == [
     "IS", "paper's", "IS", "FID", "KID", "x", "1000", "precision", "recall", "nearest", "copies",
@@ -52,6 +52,21 @@ def test_text(rows):
   ]  # fmt: skip
   assert "1.99 +- 0.01" in lines[0] and "+- 0.02" not in lines[1]  # the paper has no VAE
   assert len({len(line) for line in (names, *lines)}) == 1
+  assert verdict.startswith("NSN against the best baseline of each: IS 8.13, ")
+
+
+def test_verdicts_by_hand(rows):
+  nsn = rows[0] | {"fid": 10.0, "inception_score": 9.0, "recall": 0.1}
+  others = [
+    rows[2] | {"fid": 12.5, "inception_score": 8.0, "recall": 0.4},
+    rows[2] | {"model": "dcgan", "fid": 14.0, "inception_score": 8.5, "recall": 0.3},
+    rows[1] | {"fid": 1.0, "inception_score": 9.9},  # real data are no opponent
+  ]
+  (found,) = table2.verdicts([nsn, *others])
+  assert "IS 9.00, better than DCGAN's by 0.50" in found  # more is better
+  assert "FID 10.00, better than VAE's by 2.50" in found  # less is better
+  assert "recall 0.100, worse than VAE's by 0.300" in found
+  assert table2.verdicts(others) == table2.verdicts([nsn]) == []
 
 
 def test_latex(rows):
@@ -104,6 +119,9 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
   assert table2.make_table(workdir=tmp_path, models=["nsn", "real"], **few) == found
   with pytest.raises(pytest.fail.Exception, match="drawn again"):
     table2.make_table(workdir=tmp_path, models=["nsn"], **few | {"num_samples": 151})
+  # A finished training is taken as it is, however many epochs the model's default asks for.
+  found = contenders.find("vae", tmp_path / "digits" / "vae", dataset="digits", limit=300)
+  assert found.facts["num_epochs"] == 1 == len(train_gan.read_epochs(tmp_path / "digits" / "vae"))
 
 
 def test_errors(few, tmp_path):

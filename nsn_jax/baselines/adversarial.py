@@ -39,7 +39,7 @@ class GAN(abc.ABC):
   """A GAN without its losses, which a subclass gives.
 
   Attributes:
-    image_shape: [H, W, C]; square, of a side that is 4, 5, 6 or 7 times a power of 2.
+    image_shape: [H, W, C]; square, of a side of at least 5.
     width: channels of the critic's first layer, doubled in each further one; the generator's are
       the same in reverse.
     latent: values of noise an image.
@@ -57,7 +57,7 @@ class GAN(abc.ABC):
   learning_rate: float = 2e-4
 
   def __post_init__(self) -> None:
-    networks.num_doublings(self.image_shape)
+    networks.map_sides(self.image_shape)
     for name in ("width", "latent", "batch_size"):
       checks.integer(name, getattr(self, name), 1)
     checks.number("learning_rate", self.learning_rate, 0.0, above=True)

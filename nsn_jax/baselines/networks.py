@@ -3,7 +3,9 @@
 Its guidelines: strides instead of pooling, batch normalisation but at the generator's output and
 the critic's input, no hidden dense layers, ReLU in the generator, leaky ReLU of slope 0.2 in the
 critic, tanh at the end, weights drawn from N(0, 0.02^2). Windows are 4x4 with stride 2, as in its
-usual Torch code: they divide evenly, where the paper's 5x5 ones can leave a checkerboard.
+usual Torch code: they divide evenly, where the paper's 5x5 ones can leave a checkerboard. Maps are
+halved, rounding up, until they are 4x4 as the paper's: 28, 14, 7, 4. A critic that ends at 7x7 sees
+strokes and never how they fit together, for nothing nonlinear is as wide as the digit.
 """
 
 import functools
@@ -16,8 +18,8 @@ from nsn_jax.patches import sum_patches
 
 _KERNEL, _STRIDE = 4, 2
 _SLOPE = 0.2
-#: Sides that the smallest map may have.
-_STARTS = (4, 5, 6, 7)
+#: Side of the smallest map at most.
+_SMALLEST = 4
 _INIT = nn.initializers.normal(0.02)
 
 
@@ -28,33 +30,35 @@ def _near_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.flo
 _norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, scale_init=_near_one)
 
 
-def num_doublings(image_shape: tuple[int, int, int]) -> tuple[int, int]:
-  """Side of the smallest map, and how often it doubles up to the image's.
+def map_sides(image_shape: tuple[int, int, int]) -> tuple[int, ...]:
+  """Sides of the maps, the image's own first, each half of the one before, rounded up.
 
   Raises:
-    ValueError: for images that are not square, or of a side that is no 4, 5, 6 or 7 times a power
-      of 2.
+    ValueError: for images that are not square, or smaller than 5x5.
   """
   height, width, _ = image_shape
-  side, doublings = height, 0
-  while side % 2 == 0 and side > max(_STARTS):
-    side, doublings = side // 2, doublings + 1
-  if height != width or side not in _STARTS or not doublings:
+  if height != width or height <= _SMALLEST:
     raise ValueError(
-      "image_shape: expected square images of a side that is 4, 5, 6 or 7 times a power of 2, "
+      f"image_shape: expected square images of at least {_SMALLEST + 1} x {_SMALLEST + 1}, "
       f"got {height} x {width}"
     )
-  return side, doublings
+  sides = [height]
+  while sides[-1] > _SMALLEST:
+    sides.append(-(-sides[-1] // 2))
+  return tuple(sides)
 
 
 class Doubling(nn.Module):
-  """Transposed convolution of stride 2, [N, h, w, C] to [N, 2h, 2w, features].
+  """Transposed convolution of stride 2, [N, h, w, C] to [N, side, side, features].
+
+  `side` is 2h, or 2h - 1, where the last row and column are left out.
 
   As one product and a sum of overlapping patches: XLA's own is ten times slower on CPU, where it
   takes the kernel's gradient through a dilated convolution.
   """
 
   features: int
+  side: int
   use_bias: bool = False
 
   @nn.compact
@@ -63,7 +67,7 @@ class Doubling(nn.Module):
     shape = (x.shape[-1], _KERNEL, _KERNEL, self.features)
     kernel = self.param("kernel", _INIT, shape)
     patches = jnp.tensordot(x, kernel, 1)  # [N, h, w, 4, 4, features]
-    y = sum_patches(patches, _STRIDE)[:, 1:-1, 1:-1]
+    y = sum_patches(patches, _STRIDE)[:, 1 : self.side + 1, 1 : self.side + 1]
     if self.use_bias:
       y = y + self.param("bias", nn.initializers.zeros, (self.features,))
     return y
@@ -79,13 +83,13 @@ class Generator(nn.Module):
   def __call__(self, noise: jax.Array, *, is_training: bool) -> jax.Array:
     """Generates; in training the batch's own moments normalise."""
     norm = functools.partial(_norm, use_running_average=not is_training)
-    side, doublings = num_doublings(self.image_shape)
-    channels = self.width << (doublings - 1)
+    side, *between, last = reversed(map_sides(self.image_shape))
+    channels = self.width << len(between)
     x = nn.Dense(side * side * channels, use_bias=False, kernel_init=_INIT)(noise)
     x = nn.relu(norm()(x.reshape(-1, side, side, channels)))
-    for layer in reversed(range(doublings - 1)):
-      x = nn.relu(norm()(Doubling(self.width << layer)(x)))
-    return jnp.tanh(Doubling(self.image_shape[-1], use_bias=True)(x))
+    for layer, side in enumerate(between, 1):
+      x = nn.relu(norm()(Doubling(channels >> layer, side)(x)))
+    return jnp.tanh(Doubling(self.image_shape[-1], last, use_bias=True)(x))
 
 
 class Critic(nn.Module):
@@ -97,12 +101,11 @@ class Critic(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     """Scores; what a large one means is the model's affair."""
-    _, doublings = num_doublings(self.image_shape)
     x = images
-    for layer in range(doublings):
-      window, strides = (_KERNEL,) * 2, (_STRIDE,) * 2
+    for layer, side in enumerate(map_sides(self.image_shape)[:-1]):
+      window, strides, padding = (_KERNEL,) * 2, (_STRIDE,) * 2, ((1, 1 + side % 2),) * 2
       x = nn.Conv(
-        self.width << layer, window, strides, padding=1, use_bias=layer == 0, kernel_init=_INIT
+        self.width << layer, window, strides, padding, use_bias=layer == 0, kernel_init=_INIT
       )(x)
       if layer:
         x = _norm(use_running_average=False)(x)
