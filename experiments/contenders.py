@@ -61,6 +61,8 @@ def find(
 ) -> Contender:
   """A model, which is trained first where it is not there, or not to its end.
 
+  Where a baseline is there, its own options stand, as `experiments.train_gan` was given them.
+
   Args:
     name: "nsn", "nsn-plain", "nsn-large" or a baseline's.
     folder: of the model.
@@ -94,7 +96,9 @@ def find(
     )  # fmt: skip
   if num_epochs is None and stored.get("finished"):
     num_epochs = stored["num_epochs"]
-  train_gan.train(model=name, num_epochs=num_epochs, score_every=0, **shared)
+  train_gan.train(
+    model=name, num_epochs=num_epochs, options=stored.get("options"), score_every=0, **shared
+  )
   made, state, facts = train_gan.load(folder)
   return Contender(
     lambda key, count: baselines.sample(key, made, state, count),

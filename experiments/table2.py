@@ -52,7 +52,9 @@ _COLUMNS = (
   ("recall", lambda row: f"{row['recall']:.3f}"),
   ("nearest", lambda row: f"{row['copy_ratio']:.2f}"),
   ("copies", lambda row: f"{row['suspected_copies']:.1%}"),
+  ("epochs", lambda row: str(row["source"].get("num_epochs", "-"))),
   ("training", lambda row: tables.seconds(row["training_seconds"])),
+  ("trained on", lambda row: row["source"].get("device", "-")),
   ("sampling", lambda row: tables.seconds(row["sampling_seconds"])),
   ("parameters", lambda row: f"{row['num_parameters']:,}" if row["num_parameters"] else "-"),
   ("images", lambda row: f"{row['num_images']:,}"),
@@ -222,7 +224,7 @@ def draw(
   start = time.perf_counter()
   images = found.sample(key, num_samples)
   seconds = time.perf_counter() - start
-  names = ("preset", "num_filters", "options", "num_epochs")
+  names = ("preset", "num_filters", "options", "num_epochs", "device")
   source: dict[str, Any] = {name: found.facts[name] for name in names if name in found.facts}
   return Drawn(images, found.facts["seconds"], seconds, found.num_parameters, source)
 

@@ -138,7 +138,8 @@ def surroundings() -> dict[str, Any]:
   device = jax.devices()[0]
   name = f"{jax.device_count()} x {device.device_kind} ({device.platform})"
   if device.platform == "cpu":
-    name = f"CPU, {_num_cores()} cores"
+    count = _num_cores()
+    name = f"CPU, {count} core{'s' if count > 1 else ''}"
   return {
     "device": name,
     "versions": {

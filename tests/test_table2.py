@@ -16,7 +16,8 @@ SCORES = {
   "copy_ratio": 0.9, "suspected_copies": 0.012,
 }  # fmt: skip
 COSTS = {"training_seconds": 600.0, "sampling_seconds": 7.62, "num_parameters": 1_234_567}
-FREE = dict.fromkeys(COSTS)
+TRAINED = COSTS | {"source": {"num_epochs": 7, "device": "CPU, 2 cores"}}
+FREE = dict.fromkeys(COSTS) | {"source": {}}
 
 
 def _row(dataset: str, model: str, network: str, costs: dict) -> dict:
@@ -27,10 +28,10 @@ def _row(dataset: str, model: str, network: str, costs: dict) -> dict:
 @pytest.fixture
 def rows() -> list[dict]:
   return [
-    _row("mnist", "nsn", "a", COSTS),
+    _row("mnist", "nsn", "a", TRAINED),
     _row("mnist", "real", "a", FREE),
-    _row("mnist", "vae", "a", COSTS),
-    _row("lfw", "nsn", "b_1 99%", COSTS),
+    _row("mnist", "vae", "a", TRAINED),
+    _row("lfw", "nsn", "b_1 99%", TRAINED),
   ]
 
 
@@ -41,14 +42,14 @@ def test_text(rows):
   assert head == "mnist, judged by: a" and second.startswith("lfw, judged by: b_1 99%")
   assert names.split() == [
     "IS", "paper's", "IS", "FID", "KID", "x", "1000", "precision", "recall", "nearest", "copies",
-    "training", "sampling", "parameters", "images",
+    "epochs", "training", "trained", "on", "sampling", "parameters", "images",
   ]  # fmt: skip
   # Real data first, whatever the order of the rows.
   assert [line.split("  ")[0] for line in lines] == ["real, held out", "VAE", "NSN"]
   # Two blanks and more are between columns.
   assert re.split("  +", lines[2]) == [
     "NSN", "8.13 +- 0.05", "2.44 +- 0.02", "12.35", "1.50 +- 0.20", "0.500", "0.250", "0.90",
-    "1.2%", "10.0 min", "7.6 s", "1,234,567", "50,000",
+    "1.2%", "7", "10.0 min", "CPU, 2 cores", "7.6 s", "1,234,567", "50,000",
   ]  # fmt: skip
   assert "1.99 +- 0.01" in lines[0] and "+- 0.02" not in lines[1]  # the paper has no VAE
   assert len({len(line) for line in (names, *lines)}) == 1
@@ -75,7 +76,7 @@ def test_latex(rows):
   assert "b\\_1 99\\%" in text and "8.13 $\\pm$ 0.05" in text
   body = text.split("\\hline\n")[1].split("\\end{tabular}")[0]
   assert body.count("\\\\") == 3
-  assert all(line.count("&") == 12 for line in body.strip().splitlines())
+  assert all(line.count("&") == 14 for line in body.strip().splitlines())
 
 
 def test_every_row_of_the_paper_has_a_name():
@@ -99,6 +100,11 @@ def few(judge: scoring.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, obje
 
 
 def test_a_small_table(few, tmp_path, capsys, monkeypatch):
+  # A baseline that is there is found, with the options that it was trained with.
+  train_gan.train(
+    workdir=tmp_path / "digits" / "vae", model="vae", dataset="digits", num_epochs=1,
+    options={"hidden": 40}, limit=300, score_every=0,
+  )  # fmt: skip
   found = table2.make_table(workdir=tmp_path, models=["real", "nsn", "vae"], **few)
   assert json.loads((tmp_path / "table2.json").read_text())["rows"] == found
   rows = {row["model"]: row for row in found}
@@ -107,6 +113,7 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
   assert rows["real"]["num_images"] == len(held_out)
   assert rows["nsn"]["num_images"] == rows["vae"]["num_images"] == 150
   assert rows["real"]["training_seconds"] is None and rows["nsn"]["training_seconds"] > 0
+  assert rows["vae"]["source"]["options"] == {"hidden": 40}
   assert rows["real"]["fid"] < rows["vae"]["fid"] and rows["nsn"]["source"]["num_filters"]
   for row in found:
     assert row["revision"] and row["device"] and "classifier of digits" in row["network"]
