@@ -248,7 +248,7 @@ def lines(
 
   Args:
     curves: title, x and y of each; y may be several by name.
-    ylabel: of the first.
+    ylabel: of all, which then have one scale; empty where each is something else.
     path: of the picture.
     xlabel: of all; by default the titles stand there.
     logarithmic: whether each one's x axis is; by default none is.
@@ -257,9 +257,8 @@ def lines(
     OSError: where `path` cannot be written.
   """
   figure = Figure(figsize=(3.4 * len(curves), 3.2), layout="constrained")
-  for index, (axis, (title, x, y)) in enumerate(
-    zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True)
-  ):
+  (axes,) = figure.subplots(1, len(curves), sharey=bool(ylabel), squeeze=False)
+  for index, (axis, (title, x, y)) in enumerate(zip(axes, curves, strict=True)):
     named = y if isinstance(y, Mapping) else {"": y}
     for (name, values), colour in zip(named.items(), ("#1f4e79", "#a63603"), strict=False):
       axis.plot(x, values, marker="o", markersize=3, color=colour, label=name)

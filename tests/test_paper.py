@@ -9,6 +9,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import nsn_jax
 from experiments import (
@@ -192,9 +193,12 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
     workdir=place, dataset="digits", config=configs.get("digits"), preset="digits", limit=60,
     num_samples=4,
   )  # fmt: skip
-  wanted = [stage for stage in stages if stage.kind in ("interpolation", "tables34")]
-  assert [paper.run(stage, tmp_path) for stage in wanted] == [True, True]
-  assert [paper.run(stage, tmp_path) for stage in wanted] == [False, False]
+  wanted = [stage for stage in stages if stage.kind in ("interpolation", "style", "tables34")]
+  assert [paper.run(stage, tmp_path) for stage in wanted] == [True] * 3
+  assert [paper.run(stage, tmp_path) for stage in wanted] == [False] * 3
+  with Image.open(tmp_path / "digits" / "style.png") as picture:
+    # A held-out digit and three draws of it, side by side at the size asked for.
+    assert picture.width > 4 * paper._STYLED_SIZE > picture.height > paper._STYLED_SIZE
   changed = wanted[0]._replace(arguments=(*wanted[0].arguments, "--num_pairs=1"))
   assert paper.run(changed, tmp_path)
   facts = work.read_json(tmp_path / "done" / "digits.interpolation.json")
@@ -207,8 +211,8 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
   found = _Page()
   found.feed(page)
   assert found.headings == 10 and not found.open
-  # samples.png, 9a and 9b, all embedded: nothing is fetched.
-  assert len(found.pictures) == 3 and all(p.startswith("data:image/png") for p in found.pictures)
+  # samples.png, style.png, 9a and 9b, all embedded: nothing is fetched.
+  assert len(found.pictures) == 4 and all(p.startswith("data:image/png") for p in found.pictures)
   assert not re.search(r'(src|href)="(?!data:|#|https://arxiv.org)', page)
   assert "python -m experiments.interpolation" in page and "Not made yet" in page
   assert "28x28" in page  # Tables 3 and 4
