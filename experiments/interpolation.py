@@ -117,9 +117,9 @@ def draw(
     raise ValueError(
       f"model: expected a last layer of at least 3 filters, got one of {nsn.num_filters[-1]}"
     )
-  search_key, path_key, sum_key = jax.random.split(key, 3)
+  look_key, search_key, path_key, sum_key = jax.random.split(key, 4)
   looked_at = list(range(min(nsn.num_filters[-1], _MOST)))
-  images = decoded(search_key, nsn, looked_at)
+  images = decoded(look_key, nsn, looked_at)
   pairs = propose_pairs(images, num_pairs)
   triples = propose_triples(search_key, nsn, looked_at, num_triples)
   rows = []

@@ -128,6 +128,7 @@ def make_table(
   """
   folder = work.open_folder(workdir)
   contenders.check(models)
+  sample_key, score_key = jax.random.split(jax.random.key(seed))
   done = {
     (row["dataset"], row["model"], row["network"]): row
     for row in work.read_json(folder / "table2.json").get("rows", [])
@@ -152,13 +153,13 @@ def make_table(
       place = folder / re.sub(r"\W+", "-", dataset).strip("-") / model
       place.parent.mkdir(exist_ok=True)
       drawn = Drawn(sets[1].images) if model == "real" else draw(
-        model=model, dataset=dataset, folder=place, num_samples=num_samples,
+        sample_key, model=model, dataset=dataset, folder=place, num_samples=num_samples,
         num_epochs=num_epochs, seed=seed, **chosen,
       )  # fmt: skip
       pictures.grid(drawn.images[:100], place.with_suffix(".png"), columns=20)
       for name in missing:
         row = make_row(
-          model=model, dataset=dataset, drawn=drawn, network=name, against=against[name], seed=seed
+          score_key, model=model, dataset=dataset, drawn=drawn, network=name, against=against[name]
         )
         done[dataset, model, name] = row
         _write(folder, list(done.values()))
@@ -167,16 +168,16 @@ def make_table(
 
 
 def make_row(
+  key: jax.Array,
   *,
   model: str,
   dataset: str,
   drawn: Drawn,
   network: str,
   against: evaluation.Reference,
-  seed: int,
 ) -> dict[str, Any]:
   """One row: the scores of a set of images by one network, and what they cost."""
-  scores = evaluation.evaluate(jax.random.key(seed), against, drawn.images)
+  scores = evaluation.evaluate(key, against, drawn.images)
   # The paper's buildings are LSUN's churches; other buildings stand in for them.
   paper = PAPER.get(dataset, PAPER["lsun/church_outdoor"] if "building" in dataset else {})
   return {
@@ -188,6 +189,7 @@ def make_row(
 
 
 def draw(
+  key: jax.Array,
   *,
   model: str,
   dataset: str,
@@ -202,6 +204,7 @@ def draw(
   """Samples of a model, which is trained first where it is not there, or not to its end.
 
   Args:
+    key: PRNG key of the samples.
     model: "nsn", "nsn-plain", "nsn-large" or a baseline's name.
     dataset: that it is trained on.
     folder: of the model.
@@ -210,7 +213,7 @@ def draw(
     image_size: side to which images are resized.
     limit: number of training images at most.
     num_epochs: of a baseline; None for its default.
-    seed: of training and sampling.
+    seed: of training.
 
   Returns:
     The samples and what they cost.
@@ -219,7 +222,6 @@ def draw(
     model, folder, dataset=dataset, num_epochs=num_epochs, data_dir=data_dir,
     image_size=image_size, limit=limit, seed=seed,
   )  # fmt: skip
-  key = jax.random.key(seed)
   found.sample(key, min(num_samples, 1000))  # Compiles; that is not sampling's time.
   start = time.perf_counter()
   images = found.sample(key, num_samples)

@@ -122,7 +122,7 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
   for name in ("table2.txt", "table2.tex", "digits/nsn.png", "digits/real.png", "digits/vae.png"):
     assert (tmp_path / name).stat().st_size > 0
   # What is there is not made again, what is missing is.
-  monkeypatch.setattr(table2, "draw", lambda **_: pytest.fail("drawn again"))
+  monkeypatch.setattr(table2, "draw", lambda *_, **__: pytest.fail("drawn again"))
   assert table2.make_table(workdir=tmp_path, models=["nsn", "real"], **few) == found
   with pytest.raises(pytest.fail.Exception, match="drawn again"):
     table2.make_table(workdir=tmp_path, models=["nsn"], **few | {"num_samples": 151})
