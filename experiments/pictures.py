@@ -269,6 +269,8 @@ def lines(
     axis.set_xlabel(xlabel or title)
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
+    if all(isinstance(value, int) for value in x):
+      axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if logarithmic and logarithmic[index]:
       axis.set_xscale("log")
     if index == 0:

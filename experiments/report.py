@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from experiments import table1, table2, tables, tables34
+from experiments import contenders, table1, table2, tables, tables34, train_gan
 from experiments import workdir as work
 
 
@@ -182,7 +182,11 @@ def _table2(workdir: pathlib.Path) -> Iterator[Block]:
   for dataset, network, group in table2.groups(rows):
     head, *lines = table2.cells(group)
     made = {(row["command"], row["revision"], row["device"]) for row in group}
-    yield Block(f"{dataset}, judged by {network}", head, lines, made=[
+    names = [(row["model"], contenders.NAMES[row["model"]]) for row in group]
+    files = [(f"{model}.png", f"samples of {name}", False) for model, name in names]
+    files += [(f"{model}/{train_gan.CURVE}", f"training of {name}", True) for model, name in names]
+    pictures = _pictures(workdir / "table2" / table2.slug(dataset), files)
+    yield Block(f"{dataset}, judged by {network}", head, lines, pictures, made=[
       {"command": command, "revision": revision, "device": device}
       for command, revision, device in sorted(made)
     ], notes=table2.verdicts(group))  # fmt: skip

@@ -150,7 +150,7 @@ def make_table(
       missing = [name for name in against if (dataset, model, name) not in done]
       if not missing:
         continue
-      place = folder / re.sub(r"\W+", "-", dataset).strip("-") / model
+      place = folder / slug(dataset) / model
       place.parent.mkdir(exist_ok=True)
       drawn = Drawn(sets[1].images) if model == "real" else draw(
         sample_key, model=model, dataset=dataset, folder=place, num_samples=num_samples,
@@ -165,6 +165,11 @@ def make_table(
         _write(folder, list(done.values()))
         print(f"{dataset}, {contenders.NAMES[model]}: {evaluation.of(row).row()}", flush=True)
   return list(done.values())
+
+
+def slug(dataset: str) -> str:
+  """The folder's name of a data set's models."""
+  return re.sub(r"\W+", "-", dataset).strip("-")
 
 
 def make_row(

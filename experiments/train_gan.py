@@ -27,7 +27,8 @@ from nsn_jax import baselines, data
 
 EPOCHS = "epochs.jsonl"
 CHECKPOINTS = "checkpoints"
-_OUTPUTS = (EPOCHS, work.CONFIG, "samples_epoch_*.png", "curve.png")
+CURVE = "curve.png"
+_OUTPUTS = (EPOCHS, work.CONFIG, "samples_epoch_*.png", CURVE)
 #: Must be the same where training goes on.
 _DECISIVE = ("model", "options", "dataset", "image_size", "limit", "seed")
 
@@ -119,7 +120,7 @@ def train(
         _write_epochs(folder, rows)
         line.epoch_done(row)
         if len(rows) > 1:
-          pictures.score_curve(rows, folder / "curve.png")
+          pictures.score_curve(rows, folder / CURVE)
 
       state = baselines.train(
         train_key, made, loaded.images, num_epochs=num_epochs, state=state, first_epoch=first,

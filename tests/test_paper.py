@@ -218,6 +218,28 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
   assert "28x28" in page  # Tables 3 and 4
 
 
+def test_the_report_shows_table_2_where_it_is_there(tmp_path):
+  scores = {
+    "num_images": 100, "inception_score": 8.0, "inception_score_deviation": 0.1, "fid": 9.0,
+    "kid": 0.1, "kid_deviation": 0.01, "precision": 0.5, "recall": 0.2, "copy_ratio": 1.0,
+    "suspected_copies": 0.0, "paper": None, "training_seconds": 60.0, "sampling_seconds": 1.0,
+    "num_parameters": 7, "source": {"num_epochs": 3}, "command": "python -m experiments.table2",
+    "revision": "abc", "device": "CPU, 1 core", "dataset": "digits", "network": "a classifier",
+  }  # fmt: skip
+  rows = [scores | {"model": "dcgan"}, scores | {"model": "nsn", "inception_score": 6.5}]
+  folder = tmp_path / "table2" / "digits"
+  (folder / "dcgan").mkdir(parents=True)
+  for place in (folder / "dcgan.png", folder / "dcgan" / "curve.png"):
+    Image.new("L", (3, 3)).save(place)
+  (tmp_path / "table2" / "table2.json").write_text(json.dumps({"rows": rows}))
+  page = report.write(tmp_path, []).read_text()
+  found = _Page()
+  found.feed(page)
+  assert len(found.pictures) == 2 and not found.open
+  assert "samples of DCGAN" in page and "training of DCGAN" in page
+  assert "IS 6.50, worse than DCGAN&#39;s by 1.50" in page
+
+
 def test_bad_stages_are_refused(run_python, tmp_path):
   script = f"""
 import sys, runpy
