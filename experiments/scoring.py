@@ -11,17 +11,25 @@ from typing import Any
 
 import jax
 import numpy as np
+from tqdm import tqdm
 
 import nsn_jax
 from experiments import pictures
 from nsn_jax import data, metrics
 
 #: How each data set's judge is trained: at least 99.2% on MNIST, 92% on Fashion-MNIST, 97% on the
-#: digits, on their test images.
+#: digits, on their test images. Folders are of photographs: 86.1% on 64x64 ones of six scenes, in
+#: 20 minutes on a CPU core.
 _RECIPES: dict[str, dict[str, Any]] = {
   "digits": {"num_epochs": 30, "batch_size": 32, "max_shift": 1},
   "mnist": {"num_epochs": 5},
   "fashion_mnist": {"num_epochs": 10, "max_shift": 1, "flip": True},
+  "folder": {
+    "num_epochs": 25, "max_shift": 6, "flip": True,
+    "architecture": metrics.Architecture(
+      channels=(32, 64, 128, 256), kernels=(5, 3, 3, 3), dropout=0.5
+    ),
+  },
 }
 _DEFAULT_RECIPE: dict[str, Any] = {"num_epochs": 10}
 
@@ -99,13 +107,21 @@ def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
   test = data.load(dataset, split="test", data_dir=data_dir)
   if train.labels is None or test.labels is None:
     raise ValueError(f"dataset: expected one with labels, to train its judge, got {dataset!r}")
-  found = metrics.trained_classifier(
-    jax.random.key(seed),
-    dataset.replace("/", "-").replace(":", "-").strip("-"),
-    (train.images, train.labels),
-    (test.images, test.labels),
-    **_RECIPES.get(dataset, _DEFAULT_RECIPE),
-  )
+  with tqdm(desc=f"judge of {dataset}", unit="epoch", leave=False, disable=None) as bar:
+
+    def progress(done: int, num_epochs: int, loss: float) -> None:
+      bar.total = num_epochs
+      bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
+      bar.update(done - bar.n)
+
+    found = metrics.trained_classifier(
+      jax.random.key(seed),
+      dataset.replace("/", "-").replace(":", "-").strip("-"),
+      (train.images, train.labels),
+      (test.images, test.labels),
+      progress=progress,
+      **_RECIPES.get(dataset.partition(":")[0], _DEFAULT_RECIPE),
+    )
   return Judge(found.classifier, found.test_accuracy, train, test)
 
 

@@ -5,10 +5,12 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import nsn_jax
 from experiments import benchmark, growth_check, scoring, tune_sampler
 from nsn_jax import data
+from nsn_jax.metrics import classifier_training
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -23,6 +25,27 @@ def test_real_images_score_well_and_constant_ones_do_not(judge: scoring.Judge) -
   assert real.mean_pixel_ratio == pytest.approx(1.0, abs=0.05)  # a fifth of the same digits
   white = (judge.train.images >= 250).mean()
   assert blank.white_excess == pytest.approx(-white) and abs(real.white_excess) < 0.005 < white
+
+
+def test_a_folder_of_photographs_is_judged_by_its_own_recipe(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  rng = np.random.default_rng(0)
+  for split in ("train", "test"):
+    for name in ("sea", "street"):
+      (tmp_path / split / name).mkdir(parents=True)
+      pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+      Image.fromarray(pixels).save(tmp_path / split / name / "0.png")
+  recipe = scoring._RECIPES["folder"] | {"num_epochs": 2}
+  monkeypatch.setitem(scoring._RECIPES, "folder", recipe)
+  monkeypatch.setenv("NSN_JAX_CACHE", str(tmp_path / "cache"))
+  found = scoring.judge(f"folder:{tmp_path}")
+  assert found.classifier.num_classes == 2 and len(found.train.images) == 2
+  assert found.classifier.architecture == recipe["architecture"]
+  # Kept: the second is the same without training.
+  monkeypatch.setattr(classifier_training, "_train", lambda *_: pytest.fail("trained again"))
+  again = scoring.judge(f"folder:{tmp_path}")
+  assert again.test_accuracy == found.test_accuracy
 
 
 @pytest.mark.parametrize(
