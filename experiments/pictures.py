@@ -267,7 +267,6 @@ def lines(
     if xlabel:
       axis.set_title(title)
     axis.set_xlabel(xlabel or title)
-    axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     if all(isinstance(value, int) for value in x):
       axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -275,6 +274,8 @@ def lines(
       axis.set_xscale("log")
     if index == 0:
       axis.set_ylabel(ylabel)
+  for axis in axes:
+    axis.set_ylim(bottom=0)  # When all are drawn: it fixes the top, which they may share.
   _save(figure, path)
 
 

@@ -10,6 +10,7 @@ from experiments import (
   effects,
   interpolation,
   occlusion,
+  pictures,
   samples,
   scoring,
   style,
@@ -105,6 +106,17 @@ def test_interpolation(nsn, tmp_path):
   assert (tmp_path / "interpolation.png").is_file() and (tmp_path / "arithmetic.png").is_file()
   blend = interpolation.blended(nsn)
   assert blend.per_layer("gamma", 2) == (50.0, 10.0) and blend.per_layer("num_draws", 2) == (1, 100)
+
+
+@pytest.mark.parametrize("ylabel", ["score", ""])
+def test_curves_are_drawn_whole_and_those_of_one_measure_on_one_scale(ylabel, monkeypatch):
+  drawn = []
+  monkeypatch.setattr(pictures, "_save", lambda figure, _: drawn.append(figure))
+  pictures.lines([("a", (1, 2), (0.5, 1.0)), ("b", (1.0, 2.5), (3.0, 9.0))], ylabel, "none")
+  limits = [axis.get_ylim() for axis in drawn[0].axes]
+  assert all(low == 0 for low, _ in limits)
+  assert limits[0][1] >= 1.0 and limits[1][1] >= 9.0
+  assert (limits[0] == limits[1]) == bool(ylabel)
 
 
 def test_image_files_are_read_at_any_size(tmp_path):
