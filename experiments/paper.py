@@ -11,7 +11,6 @@ in what time, by which commit. Table 2 takes days without an accelerator and is 
 """
 
 import pathlib
-import re
 import shlex
 import subprocess
 import sys
@@ -60,7 +59,7 @@ def presets_of(dataset: str, own: str) -> list[str]:
 
 def slug(dataset: str) -> str:
   """A folder's name of a data set."""
-  return re.sub(r"\W+", "-", dataset.rpartition("/")[2] or dataset).strip("-")
+  return work.slug(dataset.rpartition("/")[2] or dataset)
 
 
 def stages(

@@ -185,7 +185,7 @@ def _table2(workdir: pathlib.Path) -> Iterator[Block]:
     names = [(row["model"], contenders.NAMES[row["model"]]) for row in group]
     files = [(f"{model}.png", f"samples of {name}", False) for model, name in names]
     files += [(f"{model}/{train_gan.CURVE}", f"training of {name}", True) for model, name in names]
-    pictures = _pictures(workdir / "table2" / table2.slug(dataset), files)
+    pictures = _pictures(workdir / "table2" / work.slug(dataset), files)
     yield Block(f"{dataset}, judged by {network}", head, lines, pictures, made=[
       {"command": command, "revision": revision, "device": device}
       for command, revision, device in sorted(made)

@@ -16,7 +16,6 @@ hand (`--inception_weights`), which is the paper's.
 import dataclasses
 import os
 import pathlib
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -150,7 +149,7 @@ def make_table(
       missing = [name for name in against if (dataset, model, name) not in done]
       if not missing:
         continue
-      place = folder / slug(dataset) / model
+      place = folder / work.slug(dataset) / model
       place.parent.mkdir(exist_ok=True)
       drawn = Drawn(sets[1].images) if model == "real" else draw(
         sample_key, model=model, dataset=dataset, folder=place, num_samples=num_samples,
@@ -165,11 +164,6 @@ def make_table(
         _write(folder, list(done.values()))
         print(f"{dataset}, {contenders.NAMES[model]}: {evaluation.of(row).row()}", flush=True)
   return list(done.values())
-
-
-def slug(dataset: str) -> str:
-  """The folder's name of a data set's models."""
-  return re.sub(r"\W+", "-", dataset).strip("-")
 
 
 def make_row(

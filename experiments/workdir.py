@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -66,6 +67,11 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   if not isinstance(found, dict):
     raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}")
   return found
+
+
+def slug(name: str) -> str:
+  """A folder's name for any name: what is no letter, digit or `_` becomes `-`."""
+  return re.sub(r"\W+", "-", name).strip("-")
 
 
 def done_file(folder: pathlib.Path, stage: str) -> pathlib.Path:
@@ -135,13 +141,8 @@ def describe(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
 
 def surroundings() -> dict[str, Any]:
   """Device and versions."""
-  device = jax.devices()[0]
-  name = f"{jax.device_count()} x {device.device_kind} ({device.platform})"
-  if device.platform == "cpu":
-    count = _num_cores()
-    name = f"CPU, {count} core{'s' if count > 1 else ''}"
   return {
-    "device": name,
+    "device": _device(),
     "versions": {
       "python": platform.python_version(),
       "nsn_jax": nsn_jax.__version__,
@@ -150,6 +151,15 @@ def surroundings() -> dict[str, Any]:
       "numpy": np.__version__,
     },
   }
+
+
+def _device() -> str:
+  """What this process runs on."""
+  device = jax.devices()[0]
+  if device.platform != "cpu":
+    return f"{jax.device_count()} x {device.device_kind} ({device.platform})"
+  count = _num_cores()
+  return f"CPU, {count} core{'s' if count > 1 else ''}"
 
 
 def _num_cores() -> int:
