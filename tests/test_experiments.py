@@ -417,6 +417,12 @@ def test_ctrl_c(tmp_path):
   )
   assert process.stderr.readline().startswith("digits: 50 images of 28x28x1")
   process.send_signal(signal.SIGINT)
-  _, err = process.communicate(timeout=60)
+  try:
+    _, err = process.communicate(timeout=15)
+  except subprocess.TimeoutExpired:
+    # Python drops an interrupt that arrives in a weak reference's callback, and JAX has many while
+    # it compiles: about one of fifty is lost, and one presses again.
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
   assert process.returncode == command_line.INTERRUPTED
   assert err.count("\n") == 1 and err.startswith("interrupted") and "--resume" in err
