@@ -15,7 +15,8 @@ from nsn_jax.patches import (
   sum_patches,
 )
 
-WINDOWS = [(4, 2), (3, 2), (6, 1), (3, 1), (5, 3)]
+# The last two: cut in two steps, and a single window.
+WINDOWS = [(4, 2), (3, 2), (6, 1), (3, 1), (5, 3), (9, 2), (11, 4)]
 HEIGHT, WIDTH, CHANNELS = 14, 11, 2  # Not square: a swap of the sides would show.
 
 _extract = jax.jit(extract_patches, static_argnums=(1, 2))
