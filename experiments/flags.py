@@ -79,6 +79,13 @@ def define_data_dir() -> None:
   flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
 
 
+def define_scenes() -> None:
+  """`--scenes`."""
+  flags.DEFINE_string(
+    "scenes", None, "Folder of labelled scenes, whose classifier judges what has no labels."
+  )
+
+
 def define_selection() -> None:
   """Where data sets lie, and which of their images are used."""
   define_data_dir()

@@ -97,6 +97,19 @@ class Judge:
     return _white(self.train.images)
 
 
+def judging_set(dataset: str, labels: object, scenes: str | None) -> str | None:
+  """The data set whose classifier judges `dataset`: itself, or the scenes where it has no labels.
+
+  Args:
+    dataset: name, as `nsn_jax.data.load` takes it.
+    labels: of its images, or None.
+    scenes: folder of labelled scenes, if there is one.
+  """
+  if labels is not None:
+    return dataset
+  return f"folder:{scenes}" if scenes else None
+
+
 def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
   """The data set and its classifier, trained once and kept in the cache.
 

@@ -61,7 +61,7 @@ def _main() -> None:
       given.dataset, split="test", data_dir=given.data_dir, image_size=given.size, limit=1
     ).images[0]
   else:
-    name = command_line.required("image", "an image file")
+    name = command_line.required("image", "an image file, or --dataset,")
     image = read_image(name, nsn.filters[0].mean.shape[-1], given.size)
   styled = applications.style(
     jax.random.key(given.seed), nsn, image[None], given.num_styled,

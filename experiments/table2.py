@@ -60,13 +60,14 @@ _COLUMNS = (
 )
 
 
-#: What decides between models: name, field, digits, and whether more is better.
+#: What decides between models: name, field, factor it is shown with, digits, and whether more is
+#: better.
 _MEASURES = (
-  ("IS", "inception_score", 2, True),
-  ("FID", "fid", 2, False),
-  ("KID", "kid", 4, False),
-  ("precision", "precision", 3, True),
-  ("recall", "recall", 3, True),
+  ("IS", "inception_score", 1, 2, True),
+  ("FID", "fid", 1, 2, False),
+  ("KID x 1000", "kid", 1e3, 2, False),
+  ("precision", "precision", 1, 3, True),
+  ("recall", "recall", 1, 3, True),
 )
 
 
@@ -239,12 +240,11 @@ def judges(
   inception_weights: str | None,
 ) -> Iterator[tuple[str, metrics.Network]]:
   """The networks that a data set is judged by, with what they are called."""
-  if train_set.labels is not None:
-    found = scoring.judge(dataset, data_dir=data_dir)
-    yield f"classifier of {dataset}, {found.test_accuracy:.2%} on test images", found.classifier
-  elif scenes is not None:
-    found = scoring.judge(f"folder:{scenes}", data_dir=data_dir)
-    yield f"classifier of scenes, {found.test_accuracy:.2%} on test images", found.classifier
+  judging = scoring.judging_set(dataset, train_set.labels, scenes)
+  if judging is not None:
+    found = scoring.judge(judging, data_dir=data_dir)
+    of = dataset if judging == dataset else "scenes"
+    yield f"classifier of {of}, {found.test_accuracy:.2%} on test images", found.classifier
   if inception_weights is not None:
     yield "ImageNet Inception v3", metrics.load_inception(inception_weights)
 
@@ -300,11 +300,11 @@ def verdicts(group: Sequence[Mapping[str, Any]]) -> list[str]:
   found = []
   for row in own:
     parts = []
-    for name, field, digits, more_is_better in _MEASURES:
+    for name, field, factor, digits, more_is_better in _MEASURES:
       best = (max if more_is_better else min)(others, key=lambda other: other[field])
-      gain = (row[field] - best[field]) * (1 if more_is_better else -1)
+      gain = factor * (row[field] - best[field]) * (1 if more_is_better else -1)
       parts.append(
-        f"{name} {row[field]:.{digits}f}, {'better' if gain > 0 else 'worse'} than "
+        f"{name} {factor * row[field]:.{digits}f}, {'better' if gain > 0 else 'worse'} than "
         f"{contenders.NAMES[best['model']]}'s by {abs(gain):.{digits}f}"
       )
     name = contenders.NAMES[row["model"]]
@@ -331,7 +331,7 @@ def _define_flags() -> None:
   command_line.define_selection()
   flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)
   command_line.define_num_samples(50_000)
-  flags.DEFINE_string("scenes", None, "Folder of labelled scenes, to judge what has no labels.")
+  command_line.define_scenes()
   flags.DEFINE_string("inception_weights", None, "Inception v3's .pth file.")
   command_line.define_seed("Seed of training and sampling.")
 

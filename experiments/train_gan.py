@@ -51,6 +51,7 @@ def train(
   seed: int = 0,
   score_every: int = 1,
   score_samples: int = 10_000,
+  scenes: str | None = None,
   resume: bool = False,
   overwrite: bool = False,
 ) -> tuple[baselines.Baseline, Any]:
@@ -68,6 +69,7 @@ def train(
     seed: of training.
     score_every: epochs between two scores; 0 for none.
     score_samples: samples that are scored.
+    scenes: folder of labelled scenes, whose classifier judges what has no labels.
     resume: goes on where training in this folder was broken off.
     overwrite: removes what training left there before.
 
@@ -85,14 +87,26 @@ def train(
   facts: dict[str, Any] = {
     "model": model, "options": dict(options or {}), "dataset": dataset, "data_dir": data_dir,
     "image_size": image_size, "limit": limit, "seed": seed, "num_epochs": num_epochs,
+    "scenes": scenes,
   }  # fmt: skip
-  stored = _prepare(folder, facts, resume, overwrite)
   loaded = data.load(dataset, data_dir=data_dir, image_size=image_size, limit=limit)
   made = baselines.make(model, loaded.images.shape[1:], **facts["options"])
   against = None
   if score_every:
-    judged_by = scoring.judge(dataset, data_dir=data_dir)
-    against = evaluation.reference(judged_by.classifier, judged_by.train, judged_by.test)
+    judging = scoring.judging_set(dataset, loaded.labels, scenes)
+    if judging is None:
+      raise ValueError(
+        f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
+        "got none: give --scenes=... or --score_every=0"
+      )
+    # All images, whatever the limit of training.
+    sets = (
+      data.load(dataset, split=split, data_dir=data_dir, image_size=image_size)
+      for split in ("train", "test")
+    )
+    network = scoring.judge(judging, data_dir=data_dir).classifier
+    against = evaluation.reference(network, *sets)
+  stored = _prepare(folder, facts, resume, overwrite)
   train_key, show_key, score_key = jax.random.split(jax.random.key(seed), 3)
   rows = read_epochs(folder) if stored else []
   facts |= {"data": work.describe(loaded.images), **work.surroundings()}
@@ -237,6 +251,7 @@ def _define_flags() -> None:
   )  # fmt: skip
   flags.DEFINE_integer("score_every", 1, "Epochs between two scores; 0 for none.", lower_bound=0)
   flags.DEFINE_integer("score_samples", 10_000, "Samples that are scored.", lower_bound=100)
+  command_line.define_scenes()
   command_line.define_seed("Seed of training.")
   command_line.define_resumption()
 
@@ -265,6 +280,7 @@ def _main() -> None:
     seed=setting("seed"),
     score_every=given.score_every,
     score_samples=given.score_samples,
+    scenes=setting("scenes"),
     resume=given.resume,
     overwrite=given.overwrite,
   )

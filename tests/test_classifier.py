@@ -345,6 +345,7 @@ def test_bad_training_input(noise, change, message):
   [
     ({"channels": (8, 8)}, "kernels: expected one for each of channels (8, 8), got (5, 5, 3)"),
     ({"channels": (), "kernels": ()}, "kernels: expected one for each of channels ()"),
+    ({"channels": [8, 8, 8]}, "channels: expected a tuple, as it is hashed, got [8, 8, 8]"),
     ({"channels": (8, 0, 8)}, "channels: expected an integer of at least 1, got 0"),
     ({"kernels": (5, 4, 3)}, "kernels: expected odd sizes, got (5, 4, 3)"),
     ({"num_features": 0}, "num_features: expected an integer of at least 1, got 0"),

@@ -119,10 +119,19 @@ def test_divergence_keeps_the_epochs_before(tmp_path, monkeypatch):
   assert train_gan.read_epochs(tmp_path) == []
 
 
-def test_every_dataset_without_labels_needs_no_scores(tmp_path):
-  np.savez(tmp_path / "x.npz", images=data.load("digits", limit=150).images)
-  train_gan.train(
-    workdir=tmp_path / "run", score_every=0,
-    **SETTINGS | {"dataset": f"npz:{tmp_path / 'x.npz'}", "num_epochs": 1},
-  )  # fmt: skip
+def test_a_dataset_without_labels_is_scored_by_the_scenes_judge_or_not_at_all(
+  tmp_path, judge: scoring.Judge, monkeypatch
+):
+  images = data.load("digits", limit=150).images
+  np.savez(tmp_path / "x.npz", images=images, test_images=images[:20])
+  settings = SETTINGS | {"dataset": f"npz:{tmp_path / 'x.npz'}", "num_epochs": 1}
+  with pytest.raises(ValueError, match=r"scenes: expected a folder.*got none.*--score_every=0"):
+    train_gan.train(workdir=tmp_path / "run", **settings)
+  train_gan.train(workdir=tmp_path / "run", score_every=0, **settings)
   assert len(train_gan.read_epochs(tmp_path / "run")) == 1
+  asked = []
+  monkeypatch.setattr(scoring, "judge", lambda name, **_: asked.append(name) or judge)
+  train_gan.train(workdir=tmp_path / "scored", scenes="photos", score_samples=100, **settings)
+  assert asked == ["folder:photos"]
+  (row,) = train_gan.read_epochs(tmp_path / "scored")
+  assert row["scores"]["num_images"] == 100

@@ -38,7 +38,10 @@ class Architecture:
 
   def __post_init__(self) -> None:
     for name in ("channels", "kernels"):
-      for value in getattr(self, name):
+      values = getattr(self, name)
+      if not isinstance(values, tuple):
+        raise ValueError(f"{name}: expected a tuple, as it is hashed, got {values!r}")
+      for value in values:
         checks.integer(name, value, 1)
     if len(self.channels) != len(self.kernels) or not self.channels:
       raise ValueError(
