@@ -110,6 +110,8 @@ def train(
   train_key, show_key, score_key = jax.random.split(jax.random.key(seed), 3)
   rows = read_epochs(folder) if stored else []
   facts |= {"data": work.describe(loaded.images), **work.surroundings()}
+  if len(rows) >= num_epochs:  # Nothing is left to train: where it was trained stays said.
+    facts |= {name: stored[name] for name in ("device", "versions")}
   work.write_json(folder / work.CONFIG, facts | {"seconds": _seconds(rows), "finished": False})
   line = _Line(num_epochs)
   try:

@@ -86,8 +86,13 @@ def test_resume_ends_as_if_it_had_never_stopped(tmp_path, monkeypatch):
   for one, other in zip(*map(jax.tree.leaves, (whole, again)), strict=True):
     np.testing.assert_array_equal(one, other)
   assert [row["epoch"] for row in train_gan.read_epochs(tmp_path / "b")] == [0, 1, 2]
-  # Finished: there is nothing to do, and more epochs can be asked for.
-  train_gan.train(workdir=tmp_path / "b", score_every=0, resume=True, **SETTINGS)
+  # Finished: there is nothing to do, so the device stays that of the training; and more epochs can
+  # be asked for.
+  device = work.read_config(tmp_path / "b")["device"]
+  with monkeypatch.context() as patch:
+    patch.setattr(work, "_device", lambda: "another")
+    train_gan.train(workdir=tmp_path / "b", score_every=0, resume=True, **SETTINGS)
+  assert work.read_config(tmp_path / "b")["device"] == device
   train_gan.train(
     workdir=tmp_path / "b", score_every=0, resume=True, **SETTINGS | {"num_epochs": 4}
   )
