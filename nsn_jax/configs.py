@@ -118,8 +118,8 @@ _PRESETS = {
     (_COLOUR_FIRST, _COLOUR, _COLOUR, _COLOUR_TOP, _COLOUR_TOP | {"seeds_per_step": 48}),
   ),
   # The paper's numbers of filters, 273 / 263 / 325 / 398 / 210, found on 1,613 photographs of
-  # buildings. With so few images two must do for a filter of whole ones. Epsilon: with 0.1 a flat
-  # patch hardly shows its colour, all take that of the most frequent ones, and images come out blue.
+  # buildings. With so few images two must do for a filter of whole ones. With an epsilon of 0.1 a
+  # flat patch hardly shows its colour: all take that of the most frequent, and images are blue.
   "church": _network(
     _WINDOWS_64,
     (0.9, -2.5, 0.0, -1.5, -0.7),
