@@ -91,14 +91,15 @@ def train(
   }  # fmt: skip
   loaded = data.load(dataset, data_dir=data_dir, image_size=image_size, limit=limit)
   made = baselines.make(model, loaded.images.shape[1:], **facts["options"])
+  judging = scoring.judging_set(dataset, loaded.labels, scenes) if score_every else None
+  if score_every and judging is None:
+    raise ValueError(
+      f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
+      "got none: give --scenes=... or --score_every=0"
+    )
+  stored = _prepare(folder, facts, resume, overwrite)
   against = None
-  if score_every:
-    judging = scoring.judging_set(dataset, loaded.labels, scenes)
-    if judging is None:
-      raise ValueError(
-        f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
-        "got none: give --scenes=... or --score_every=0"
-      )
+  if judging is not None:
     # All images, whatever the limit of training.
     sets = (
       data.load(dataset, split=split, data_dir=data_dir, image_size=image_size)
@@ -106,7 +107,6 @@ def train(
     )
     network = scoring.judge(judging, data_dir=data_dir).classifier
     against = evaluation.reference(network, *sets)
-  stored = _prepare(folder, facts, resume, overwrite)
   train_key, show_key, score_key = jax.random.split(jax.random.key(seed), 3)
   rows = read_epochs(folder) if stored else []
   facts |= {"data": work.describe(loaded.images), **work.surroundings()}
