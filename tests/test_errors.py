@@ -337,7 +337,8 @@ def test_an_unknown_preset(name):
   "name",
   sorted({
     "digits", "mnist", "mnist-plain", "mnist-large", "fashion_mnist", "fashion_mnist-plain",
-    "fashion_mnist-large", "lfw", "church", *nsn_jax.configs.names(),
+    "fashion_mnist-large", "lfw", "church", "church-plain",
+    *nsn_jax.configs.names(),
   }),
 )  # fmt: skip
 def test_the_specs_presets(name):
