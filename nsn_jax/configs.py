@@ -50,7 +50,7 @@ _COLOUR_FIRST = {"seeds_per_step": 24, "growth_patches": 20_000, "exchange_steps
 _COLOUR = _COLOUR_FIRST | {"exchange_steps": 5}
 _COLOUR_TOP = _COLOUR | {"min_patches": 4}
 #: 1,613 photographs of buildings: with so few, two must do for a filter of whole ones.
-_BUILDINGS = (_COLOUR_FIRST, _COLOUR_TOP, _COLOUR_TOP, _COLOUR_TOP, _COLOUR_TOP | {"min_patches": 2})
+_BUILDINGS = (_COLOUR_FIRST, *(_COLOUR_TOP,) * 3, _COLOUR_TOP | {"min_patches": 2})
 
 _PRESETS = {
   # scikit-learn's digits, 1,438 of them: filters are held by fewer patches.
