@@ -420,8 +420,8 @@ def test_ctrl_c(tmp_path):
   try:
     _, err = process.communicate(timeout=15)
   except subprocess.TimeoutExpired:
-    # Python drops an interrupt that arrives in a weak reference's callback, and JAX has many while
-    # it compiles: about one of fifty is lost, and one presses again.
+    # About one of fifty was lost, probably within a weak reference's callback, where Python drops
+    # an interrupt and of which JAX has many while it compiles. One presses again.
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
   assert process.returncode == command_line.INTERRUPTED
