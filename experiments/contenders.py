@@ -96,11 +96,10 @@ def find(
     )  # fmt: skip
   if num_epochs is None and stored.get("finished"):
     num_epochs = stored["num_epochs"]
-  train_gan.train(
+  made, state = train_gan.train(
     model=name, num_epochs=num_epochs, options=stored.get("options"), score_every=0, **shared
   )
-  made, state, facts = train_gan.load(folder)
   return Contender(
     lambda key, count: baselines.sample(key, made, state, count),
-    baselines.num_parameters(made.generating(state)), facts, made, state,
+    baselines.num_parameters(made.generating(state)), work.read_config(folder), made, state,
   )  # fmt: skip

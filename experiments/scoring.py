@@ -110,6 +110,14 @@ def judging_set(dataset: str, labels: object, scenes: str | None) -> str | None:
   return f"folder:{scenes}" if scenes else None
 
 
+def no_judge(dataset: str, instead: str) -> ValueError:
+  """The error of a data set that nothing can judge; `instead` is another flag to give."""
+  return ValueError(
+    f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
+    f"got none: give --scenes=... or {instead}"
+  )
+
+
 def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
   """The data set and its classifier, trained once and kept in the cache.
 

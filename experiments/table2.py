@@ -142,10 +142,7 @@ def make_table(
     )
     against = {name: evaluation.reference(network, *sets) for name, network in networks}
     if not against:
-      raise ValueError(
-        f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
-        "got none: give --scenes=... or --inception_weights=..."
-      )
+      raise scoring.no_judge(dataset, "--inception_weights=...")
     for model in models:
       missing = [name for name in against if (dataset, model, name) not in done]
       if not missing:

@@ -93,11 +93,11 @@ def train(
   made = baselines.make(model, loaded.images.shape[1:], **facts["options"])
   judging = scoring.judging_set(dataset, loaded.labels, scenes) if score_every else None
   if score_every and judging is None:
-    raise ValueError(
-      f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
-      "got none: give --scenes=... or --score_every=0"
-    )
+    raise scoring.no_judge(dataset, "--score_every=0")
   stored = _prepare(folder, facts, resume, overwrite)
+  rows = read_epochs(folder) if stored else []
+  if stored.get("finished") and len(rows) >= num_epochs:
+    return load(folder)[:2]  # And its record stays that of its training.
   against = None
   if judging is not None:
     # All images, whatever the limit of training.
@@ -108,10 +108,7 @@ def train(
     network = scoring.judge(judging, data_dir=data_dir).classifier
     against = evaluation.reference(network, *sets)
   train_key, show_key, score_key = jax.random.split(jax.random.key(seed), 3)
-  rows = read_epochs(folder) if stored else []
   facts |= {"data": work.describe(loaded.images), **work.surroundings()}
-  if len(rows) >= num_epochs:  # Nothing is left to train: where it was trained stays said.
-    facts |= {name: stored[name] for name in ("device", "versions")}
   work.write_json(folder / work.CONFIG, facts | {"seconds": _seconds(rows), "finished": False})
   line = _Line(num_epochs)
   try:

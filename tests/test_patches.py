@@ -19,9 +19,7 @@ from nsn_jax.patches import (
 WINDOWS = [(4, 2), (3, 2), (6, 1), (3, 1), (5, 3), (9, 2), (11, 4)]
 HEIGHT, WIDTH, CHANNELS = 14, 11, 2  # Not square: a swap of the sides would show.
 
-_extract = jax.jit(extract_patches, static_argnums=(1, 2))
 _sum = jax.jit(sum_patches, static_argnums=1)
-_stitch = jax.jit(stitch_patches, static_argnums=1)
 
 
 def _images(kernel: int = 0, stride: int = 1) -> np.ndarray:
@@ -49,12 +47,12 @@ def test_extract_equals_numpys_windows(kernel, stride):
   images = _images()
   windows = np.lib.stride_tricks.sliding_window_view(images, (kernel, kernel), axis=(1, 2))
   expected = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
-  np.testing.assert_array_equal(_extract(images, kernel, stride), expected)
+  np.testing.assert_array_equal(extract_patches(images, kernel, stride), expected)
 
 
 def test_extract_equals_loops():
   images, kernel, stride = _images(), 3, 2
-  found = np.asarray(_extract(images, kernel, stride))
+  found = np.asarray(extract_patches(images, kernel, stride))
   assert found.shape == (2, 6, 5, 3, 3, CHANNELS)
   for y in range(6):
     for x in range(5):
@@ -87,20 +85,20 @@ def test_extract_leaves_out_what_no_window_covers():
   images = _images()
   changed = images.copy()
   changed[:, 13:], changed[:, :, 10:] = -1, -1  # 14 = 2 * 5 + 3 + 1 and 11 = 2 * 4 + 3 + 0.
-  found, moved = _extract(images, 3, 2), _extract(changed, 3, 2)
+  found, moved = extract_patches(images, 3, 2), extract_patches(changed, 3, 2)
   np.testing.assert_array_equal(found[:, :, :4], moved[:, :, :4])
   assert not np.array_equal(found[:, :, 4], moved[:, :, 4])
 
 
 def test_extract_moves_with_the_image():
   images = _images()
-  found = np.asarray(_extract(images, 4, 2))
-  moved = np.asarray(_extract(np.roll(images, 2, axis=1), 4, 2))  # by one stride
+  found = np.asarray(extract_patches(images, 4, 2))
+  moved = np.asarray(extract_patches(np.roll(images, 2, axis=1), 4, 2))  # by one stride
   np.testing.assert_array_equal(moved[:, 1:], found[:, :-1])
 
 
 def test_extract_keeps_the_dtype():
-  found = _extract(_images().astype(np.uint8), 4, 2)
+  found = extract_patches(_images().astype(np.uint8), 4, 2)
   assert found.dtype == jnp.uint8
 
 
@@ -108,7 +106,7 @@ def test_extract_of_the_whole_map_and_of_single_pixels():
   images = _images()
   square = images[:, :11]
   np.testing.assert_array_equal(extract_patches(square, 11, 1)[:, 0, 0], square)
-  np.testing.assert_array_equal(_extract(images, 1, 1)[:, :, :, 0, 0], images)
+  np.testing.assert_array_equal(extract_patches(images, 1, 1)[:, :, :, 0, 0], images)
 
 
 # sum and count
@@ -125,7 +123,7 @@ def test_sum_equals_loops(kernel, stride):
 def test_sum_is_the_adjoint_of_extract(kernel, stride):
   # <extract(x), p> = <x, sum(p)>, whole numbers: exact in float64.
   images, patches = _images(kernel, stride).astype(np.float64), _patches(kernel, stride)
-  left = np.vdot(np.asarray(_extract(images, kernel, stride), np.float64), patches)
+  left = np.vdot(np.asarray(extract_patches(images, kernel, stride), np.float64), patches)
   assert left == np.vdot(images, np.asarray(_sum(patches, stride), np.float64))
   assert left != 0
 
@@ -149,7 +147,7 @@ def test_overlap_count_by_hand():
 @pytest.mark.parametrize(("kernel", "stride"), WINDOWS)
 def test_stitch_is_the_inverse_of_extract(kernel, stride):
   images = _images(kernel, stride)
-  found = _stitch(_extract(images, kernel, stride), stride)
+  found = stitch_patches(extract_patches(images, kernel, stride), stride)
   # Exact but for one rounding: a sum of up to 36 equal whole numbers below 2**10 is exact, and XLA
   # may divide by multiplying with a rounded reciprocal.
   np.testing.assert_allclose(found, images, rtol=2**-22)
@@ -160,7 +158,7 @@ def test_stitch_averages_as_loops_do(kernel, stride):
   patches = _patches(kernel, stride)
   # One rounding of the quotient, as above.
   expected = oracles.stitch_by_loops(patches, stride)
-  np.testing.assert_allclose(_stitch(patches, stride), expected, rtol=2**-22)
+  np.testing.assert_allclose(stitch_patches(patches, stride), expected, rtol=2**-22)
 
 
 def test_stitch_by_hand():

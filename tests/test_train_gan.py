@@ -128,12 +128,14 @@ def test_a_dataset_without_labels_is_scored_by_the_scenes_judge_or_not_at_all(
   tmp_path, judge: scoring.Judge, monkeypatch
 ):
   images = data.load("digits", limit=150).images
-  np.savez(tmp_path / "x.npz", images=images, test_images=images[:20])
+  np.savez(tmp_path / "x.npz", images=images)
   settings = SETTINGS | {"dataset": f"npz:{tmp_path / 'x.npz'}", "num_epochs": 1}
   with pytest.raises(ValueError, match=r"scenes: expected a folder.*got none.*--score_every=0"):
     train_gan.train(workdir=tmp_path / "run", **settings)
   train_gan.train(workdir=tmp_path / "run", score_every=0, **settings)
   assert len(train_gan.read_epochs(tmp_path / "run")) == 1
+  np.savez(tmp_path / "y.npz", images=images, test_images=images[:20])
+  settings["dataset"] = f"npz:{tmp_path / 'y.npz'}"
   asked = []
   monkeypatch.setattr(scoring, "judge", lambda name, **_: asked.append(name) or judge)
   train_gan.train(workdir=tmp_path / "scored", scenes="photos", score_samples=100, **settings)
