@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 from absl import flags
+from tqdm import tqdm
 
 import nsn_jax
 from experiments import flags as command_line
@@ -31,7 +32,7 @@ _NUM_DRAWS = 3
 _BLEND_GAMMA, _BLEND_DRAWS = 10.0, 100
 #: Filters that are looked at: pairs and triples of more would take long.
 _MOST = 60
-#: Filters C that are tried for each B, and images encoded at a time.
+#: Filters C that are tried for each B, and sums decoded at a time.
 _NEAREST, _BATCH = 3, 500
 
 
@@ -86,8 +87,7 @@ def propose_triples(
     return np.clip(np.asarray(nsn_jax.decode(key, nsn, maps, layer=top - 1)), 0.0, 1.0)
 
   def likeness(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    parts = np.array_split(images, -(-len(images) // _BATCH))
-    return np.concatenate([np.asarray(nsn_jax.encode(nsn, x)[-1]).max((1, 2, 3)) for x in parts])
+    return np.asarray(nsn_jax.encode(nsn, images)[-1]).max((1, 2, 3))
 
   own = in_pixels(own_key, maps)
   nearest = np.argsort(_apart(own.reshape(len(own), -1)), axis=1)
@@ -95,10 +95,16 @@ def propose_triples(
   triples = np.array([
     (a, b, c) for b in range(len(own)) for c in near[b] for a in range(len(own)) if a not in (b, c)
   ])
-  sums = in_pixels(sum_key, maps[triples[:, 0]] + maps[triples[:, 1]] - maps[triples[:, 2]])
-  # Term by term: all at once is gigabytes of colour images.
-  change = np.min([((sums - own[term]) ** 2).sum(axis=(1, 2, 3)) for term in triples.T], axis=0)
-  is_image = likeness(sums) >= np.quantile(likeness(own), 0.25)
+  # Part by part: it takes minutes, and all sums at once are gigabytes of colour images.
+  parts = np.array_split(triples, -(-len(triples) // _BATCH))
+  changes, likes = [], []
+  for index, part in enumerate(tqdm(parts, "sums of filters", leave=False, disable=None)):
+    a, b, c = part.T
+    sums = in_pixels(jax.random.fold_in(sum_key, index), maps[a] + maps[b] - maps[c])
+    changes.append(np.min([((sums - own[i]) ** 2).sum(axis=(1, 2, 3)) for i in (a, b, c)], axis=0))
+    likes.append(likeness(sums))
+  change = np.concatenate(changes)
+  is_image = np.concatenate(likes) >= np.quantile(likeness(own), 0.25)
   found: list[tuple[int, int, int]] = []
   for row in np.argsort(-np.where(is_image, change, change - 1e6)):
     a, b, c = (int(filters[i]) for i in triples[row])
