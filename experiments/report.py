@@ -121,8 +121,8 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "MNIST, Fashion-MNIST and Church networks are on plain images, ours whitened, both below.",
       each(_samples),
       "plain networks blur and miss strokes; whitened ones are sharp, with broken shapes among "
-      "them; faces are recognisable, much alike, with coarse edges; buildings are towers, roofs and "
-      "skies in coarse strokes, their plain ones sharper and nearly grey.",
+      "them; faces are recognisable, much alike, their edges coarse; buildings are towers, roofs "
+      "and skies in coarse strokes, their plain ones sharper and nearly grey.",
     ),
     Section(
       "The whitening's epsilon",
