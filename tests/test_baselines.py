@@ -239,8 +239,8 @@ def test_generating_does_not_depend_on_the_others_drawn(images):
 
 @pytest.fixture(scope="module")
 def pixelcnn() -> tuple[baselines.PixelCNN, object]:
-  """A small one whose biases are no zeros."""
-  model = _small("pixelcnn", num_layers=3, width=4)
+  """A small one of all dilations whose biases are no zeros."""
+  model = _small("pixelcnn", num_layers=4, width=4)
   noise = jax.random.normal(KEY, (50,))
   params = jax.tree.map(
     lambda x: x + 0.3 * noise[: x.size] if x.ndim == 1 and x.size <= 50 else x,
@@ -261,10 +261,17 @@ def test_pixels_depend_on_those_before_them_alone(pixelcnn):
   for y, x in ((0, 0), (0, 3), (2, 0), (3, 2), (5, 4)):
     found = np.asarray(slope(images, y, x))[0, :, :, 0]
     before = np.arange(30).reshape(6, 5) < y * 5 + x
-    assert (found[~before] == 0).all()
-    # 7 x 7 and two 3 x 3 windows reach five pixels up and four to the left: no blind spot within.
-    near = before & (np.abs(np.arange(5) - x) <= 3) & (np.arange(6)[:, None] >= y - 4)
-    assert (found[near] != 0).all()
+    # No blind spot within the ten pixels that these windows reach.
+    assert (found[~before] == 0).all() and (found[before] != 0).all()
+
+
+def test_dilated_windows_reach_far():
+  model = _small("pixelcnn", num_layers=4, width=4)
+  params = model.init(KEY).params
+  images = jax.random.uniform(KEY, (1, 13, 5, 1), minval=-1.0)
+  slope = jax.grad(lambda x: (model.logits(params, x)[0, 12, 2] ** 2).sum())(images)[0, :, :, 0]
+  # Up: 3 of the 7 x 7 window, then 1, 2 and 4 of the 3 x 3 ones.
+  assert (slope[:2] == 0).all() and (slope[2] != 0).any() and (slope[3:12] != 0).all()
 
 
 def test_a_drawn_pixel_has_the_density_of_the_whole_pass(pixelcnn):

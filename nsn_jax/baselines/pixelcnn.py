@@ -27,8 +27,17 @@ class PixelCNNState(NamedTuple):
   optimizer: Any
 
 
+#: Between the taps of the layers after the first, over again.
+_DILATIONS = (1, 2, 4)
+
+
+def _dilation(index: int) -> int:
+  """Pixels from one of a layer's taps to the next."""
+  return 1 if index == 0 else _DILATIONS[(index - 1) % len(_DILATIONS)]
+
+
 class _Layer(NamedTuple):
-  """Weights of a gated layer of F channels and reach r; r + 1 rows are r above and the own one.
+  """Weights of a gated layer of F channels and reach r; r + 1 taps are r above and the own row.
 
   Attributes:
     vertical: of the stack that sees the rows above, [r + 1, 2r + 1, F_in, 2F].
@@ -64,10 +73,11 @@ def _gate(x: jax.Array) -> jax.Array:
   return jnp.tanh(a) * jax.nn.sigmoid(b)
 
 
-def _conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _conv(x: jax.Array, kernel: jax.Array, dilation: tuple[int, int]) -> jax.Array:
   return jax.lax.conv_general_dilated(
-    x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-  )
+    x, kernel, (1, 1), "VALID", rhs_dilation=dilation,
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,10 +88,14 @@ class PixelCNN:
   takes a step a pixel; the stacks keep what later pixels need of earlier ones, so that a sample
   costs as much as one pass over an image, and not one pass a pixel.
 
+  We depart from the paper: its layers are not dilated, and twice as many. With taps of 1, 2 and 4
+  pixels apart seven layers see 17 pixels far, as 15 without do, at half the cost.
+
   Attributes:
     image_shape: [H, W, 1].
     width: F, channels of the layers.
-    num_layers: gated layers, the first of 7x7 and the others of 3x3 windows.
+    num_layers: gated layers, the first of 7x7 and the others of 3x3 windows, dilated by 1, 2, 4 and
+      so on from the start.
     batch_size: images a step.
     learning_rate: of Adam; gradients longer than 1 are cut to 1.
 
@@ -147,15 +161,16 @@ class PixelCNN:
     layers, head = params
     vertical = horizontal = images
     for index, layer in enumerate(layers):
-      reach = layer.vertical.shape[0] - 1
+      d = _dilation(index)
+      reach = (layer.vertical.shape[0] - 1) * d
       padded = jnp.pad(vertical, ((0, 0), (reach, 0), (reach, reach), (0, 0)))
-      found = _conv(padded, layer.vertical) + layer.vertical_bias
+      found = _conv(padded, layer.vertical, (d, d)) + layer.vertical_bias
       # A row's horizontal stack sees the vertical one of the row above.
       above = jnp.pad(found, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
       # The first layer leaves out the pixel itself.
       first = int(index == 0)
       row = jnp.pad(horizontal, ((0, 0), (0, 0), (reach + first, 0), (0, 0)))
-      row = _conv(row[:, :, : row.shape[2] - first], layer.horizontal[None])
+      row = _conv(row[:, :, : row.shape[2] - first], layer.horizontal[None], (1, d))
       gated = _gate(row + layer.horizontal_bias + above @ layer.across)
       changed = gated @ layer.out + layer.out_bias
       horizontal = changed if first else horizontal + changed
@@ -185,8 +200,8 @@ class PixelCNN:
     channels = [1, *(self.width for _ in layers[1:])]
     # Rows of each layer's input that the next row still sees, its own last.
     kept = tuple(
-      jnp.zeros((num_samples, layer.vertical.shape[0], width, c))
-      for layer, c in zip(layers, channels, strict=True)
+      jnp.zeros((num_samples, _span(layer.vertical, index), width, c))
+      for index, (layer, c) in enumerate(zip(layers, channels, strict=True))
     )
 
     zero = tuple(jnp.zeros((num_samples, width, 2 * self.width)) for _ in layers)
@@ -213,9 +228,10 @@ class PixelCNN:
     layers, _ = params
     above, after = [], [kept[0]]
     for index, layer in enumerate(layers):
-      reach = layer.vertical.shape[0] - 1
+      d = _dilation(index)
+      reach = after[index].shape[1] - 1
       padded = jnp.pad(after[index], ((0, 0), (0, 0), (reach, reach), (0, 0)))
-      found = (_conv(padded, layer.vertical) + layer.vertical_bias)[:, 0]
+      found = (_conv(padded, layer.vertical, (d, d)) + layer.vertical_bias)[:, 0]
       above.append(found @ layer.across)
       if index + 1 < len(layers):
         rows = jnp.concatenate([kept[index + 1][:, 1:], _gate(found)[:, None]], axis=1)
@@ -228,15 +244,15 @@ class PixelCNN:
     """Draws the pixels of a row, left to right: [N, W, 1] in [-1, 1]."""
     layers, head = params
     kept = tuple(
-      jnp.zeros((num_samples, layer.horizontal.shape[0], layer.horizontal.shape[1]))
-      for layer in layers
+      jnp.zeros((num_samples, _span(layer.horizontal, index), layer.horizontal.shape[1]))
+      for index, layer in enumerate(layers)
     )
 
     def next_pixel(kept: Any, at: Any) -> tuple[Any, jax.Array]:
       x, above = at
       after, horizontal = [kept[0]], jnp.zeros((num_samples, self.width))
       for index, layer in enumerate(layers):
-        row = jnp.einsum("nrf,rfg->ng", after[index], layer.horizontal)
+        row = jnp.einsum("nrf,rfg->ng", after[index][:, :: _dilation(index)], layer.horizontal)
         gated = _gate(row + layer.horizontal_bias + above[index])
         changed = gated @ layer.out + layer.out_bias
         horizontal += changed
@@ -256,6 +272,11 @@ class PixelCNN:
   def generating(self, state: PixelCNNState) -> Any:
     """The network's parameters."""
     return state.params
+
+
+def _span(kernel: jax.Array, index: int) -> int:
+  """Rows, or pixels of a row, from the first to the last of a layer's taps."""
+  return (kernel.shape[0] - 1) * _dilation(index) + 1
 
 
 def _apply_head(head: _Head, x: jax.Array) -> jax.Array:
