@@ -116,7 +116,7 @@ _PRESETS = {
   # and faces came out brown.
   "lfw": _network(
     _WINDOWS_64,
-    (0.9, -2.35, 0.2, -1.7, -0.62),
+    (0.9, -2.35, 0.2, -1.7, -0.585),
     10.0,
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), beta=1.15),
     (_COLOUR_FIRST, _COLOUR, _COLOUR, _COLOUR_TOP, _COLOUR_TOP | {"seeds_per_step": 48}),
