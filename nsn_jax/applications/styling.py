@@ -23,8 +23,8 @@ def style(
   """Encodes images to the first layer's feature map and decodes that again.
 
   The first layer is convolutional, so images may have any size. A whitening has one: larger images
-  are cut into tiles of it that overlap by half and fade into each other, smaller ones are padded
-  with their border.
+  are cut into tiles of it that overlap by half and fade into each other, and the mean of all pixels
+  stands for that of each; smaller ones are padded with their border.
 
   Args:
     key: PRNG key.
@@ -53,6 +53,10 @@ def style(
   whole = [max(side, of) for side, of in zip(size, tile, strict=True)]
   border = [(0, full - side) for full, side in zip(whole, size, strict=True)]
   padded = np.pad(np.asarray(images), ((0, 0), *border, (0, 0)), mode="edge")
+  if nsn.whitening is not None and tuple(whole) != tile:
+    # Tiles lie anywhere in the image. Means of the training images' places leave ghosts of faces.
+    mean = jnp.broadcast_to(nsn.whitening.mean.mean((0, 1)), nsn.whitening.mean.shape)
+    nsn = NSN(nsn.filters, nsn.whitening._replace(mean=mean), nsn.config)
   weight = _fade(tile)[..., None]
   draws = []
   for draw_key in jax.random.split(key, num_draws):
