@@ -170,7 +170,8 @@ def _decode_group(
   if feature_map is None:
     shape = (1, 1, used[-1].num_filters)
     feature_map = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
-  parts = decode_keys.reshape(-1, batch), feature_map.reshape(-1, batch, *feature_map.shape[1:])
+  # Keys of the old kind have an axis of their own.
+  parts = [x.reshape(-1, batch, *x.shape[1:]) for x in (decode_keys, feature_map)]
   decoded = jax.lax.map(lambda part: _decode(part[0], part[1], used, knobs, static), parts)
   decoded = decoded.reshape(-1, *decoded.shape[2:])
   return _to_pixels(decoded, nsn) if pixels else decoded
