@@ -13,6 +13,8 @@ from nsn_jax.baselines.baseline import Metrics, to_signed
 
 #: Values that a pixel can have.
 _LEVELS = 256
+#: Pixels from one tap to the next, of the layers after the first, over again.
+_DILATIONS = (1, 2, 4)
 
 
 class PixelCNNState(NamedTuple):
@@ -25,15 +27,6 @@ class PixelCNNState(NamedTuple):
 
   params: Any
   optimizer: Any
-
-
-#: Between the taps of the layers after the first, over again.
-_DILATIONS = (1, 2, 4)
-
-
-def _dilation(index: int) -> int:
-  """Pixels from one of a layer's taps to the next."""
-  return 1 if index == 0 else _DILATIONS[(index - 1) % len(_DILATIONS)]
 
 
 class _Layer(NamedTuple):
@@ -71,6 +64,16 @@ def _gate(x: jax.Array) -> jax.Array:
   """Eq 2 of the paper: 2F channels to F."""
   a, b = jnp.split(x, 2, axis=-1)
   return jnp.tanh(a) * jax.nn.sigmoid(b)
+
+
+def _dilation(index: int) -> int:
+  """Pixels from one of a layer's taps to the next."""
+  return 1 if index == 0 else _DILATIONS[(index - 1) % len(_DILATIONS)]
+
+
+def _span(kernel: jax.Array, index: int) -> int:
+  """Rows, or pixels of a row, from the first to the last of a layer's taps."""
+  return (kernel.shape[0] - 1) * _dilation(index) + 1
 
 
 def _conv(x: jax.Array, kernel: jax.Array, dilation: tuple[int, int]) -> jax.Array:
@@ -162,7 +165,7 @@ class PixelCNN:
     vertical = horizontal = images
     for index, layer in enumerate(layers):
       d = _dilation(index)
-      reach = (layer.vertical.shape[0] - 1) * d
+      reach = _span(layer.vertical, index) - 1
       padded = jnp.pad(vertical, ((0, 0), (reach, 0), (reach, reach), (0, 0)))
       found = _conv(padded, layer.vertical, (d, d)) + layer.vertical_bias
       # A row's horizontal stack sees the vertical one of the row above.
@@ -229,7 +232,7 @@ class PixelCNN:
     above, after = [], [kept[0]]
     for index, layer in enumerate(layers):
       d = _dilation(index)
-      reach = after[index].shape[1] - 1
+      reach = _span(layer.vertical, index) - 1
       padded = jnp.pad(after[index], ((0, 0), (0, 0), (reach, reach), (0, 0)))
       found = (_conv(padded, layer.vertical, (d, d)) + layer.vertical_bias)[:, 0]
       above.append(found @ layer.across)
@@ -272,11 +275,6 @@ class PixelCNN:
   def generating(self, state: PixelCNNState) -> Any:
     """The network's parameters."""
     return state.params
-
-
-def _span(kernel: jax.Array, index: int) -> int:
-  """Rows, or pixels of a row, from the first to the last of a layer's taps."""
-  return (kernel.shape[0] - 1) * _dilation(index) + 1
 
 
 def _apply_head(head: _Head, x: jax.Array) -> jax.Array:
