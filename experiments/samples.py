@@ -4,7 +4,7 @@
 
 `nearest.png`: samples, and below each its nearest training image by pixels, so that copying would
 show. `layer0.png` and so on: samples that begin at each layer, which are patches of its receptive
-field.
+field. `samples.json`: whether samples are copies, by pixels, against held-out images.
 """
 
 import pathlib
@@ -22,6 +22,8 @@ from experiments import workdir as work
 from nsn_jax import data, metrics
 
 _COLUMNS = 15
+#: Samples, and held-out images, of the copy check.
+_CHECKED = 1_000
 
 
 def beside_nearest(
@@ -58,6 +60,21 @@ def draw(
   return {"nearest": beside_nearest(samples, training, folder / "nearest.png")}
 
 
+def check_copies(
+  key: jax.Array,
+  nsn: nsn_jax.NSN,
+  training: npt.NDArray[np.uint8],
+  held_out: npt.NDArray[np.uint8],
+) -> dict[str, metrics.CopyCheck]:
+  """The copy check of 1,000 samples by pixel distance, and by distance relative to the next ten."""
+  samples = pictures.to_uint8(nsn_jax.sample(key, nsn, _CHECKED))
+  real, found = (metrics.nearest(training, x) for x in (held_out[:_CHECKED], samples))
+  return {
+    "distance": metrics.compare_distances(real.distance / 255, found.distance / 255),
+    "relative": metrics.compare_distances(real.relative, found.relative),
+  }
+
+
 def _define_flags() -> None:
   command_line.define_workdir()
   command_line.define_judged_model()
@@ -69,10 +86,21 @@ def _main() -> None:
   given = flags.FLAGS
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
-  training = data.load(given.dataset, data_dir=given.data_dir).images
-  found = draw(jax.random.key(given.seed), nsn, training, folder, given.num_samples)
-  work.write_json(folder / "samples.json", work.record() | found)
+  training, held_out = (
+    data.load(given.dataset, split=split, data_dir=given.data_dir).images
+    for split in ("train", "test")
+  )
+  key = jax.random.key(given.seed)
+  found = draw(key, nsn, training, folder, given.num_samples)
+  copies = check_copies(key, nsn, training, held_out)
+  plain = {name: check._asdict() for name, check in copies.items()}
+  work.write_json(folder / "samples.json", work.record() | found | {"copies": plain})
   print(f"median distance to the nearest training image {found['nearest']:.3f}; see {folder}")
+  for name, check in copies.items():
+    print(
+      f"{name}: median {check.generated:.3f}, of held-out images {check.held_out:.3f}; "
+      f"{check.suspected:.1%} are nearer than 99% of those"
+    )
 
 
 if __name__ == "__main__":

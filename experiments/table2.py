@@ -219,6 +219,7 @@ def draw(
     model, folder, dataset=dataset, num_epochs=num_epochs, data_dir=data_dir,
     image_size=image_size, limit=limit, seed=seed,
   )  # fmt: skip
+  print(f"{dataset}, {contenders.NAMES[model]}: drawing {num_samples:,} samples", flush=True)
   found.sample(key, min(num_samples, 1000))  # Compiles; that is not sampling's time.
   start = time.perf_counter()
   images = found.sample(key, num_samples)

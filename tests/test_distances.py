@@ -246,6 +246,37 @@ def test_nearest_takes_images():
   np.testing.assert_allclose(found.distance, 0, atol=0.1)
 
 
+def test_relative_distances_by_hand():
+  # From 0: the nearest at 1, the next ten at 2, ..., 11, on average 6.5; the last is not counted.
+  training = np.arange(1.0, 101.0)[:, None]
+  np.testing.assert_allclose(metrics.nearest(training, [[0.0]]).relative, 1 / 6.5, rtol=1e-6)
+  few = metrics.nearest(training[:3], [[0.0], [1.0]])
+  np.testing.assert_allclose(few.relative, [1 / 2.5, 0], atol=1e-6)
+
+
+def test_relative_distances_of_one_image_or_equal_ones():
+  one = metrics.nearest(np.zeros((1, 4)), np.ones((2, 4)))
+  assert one.relative.tolist() == [1, 1] and one.distance.tolist() == [2, 2]
+  assert metrics.nearest(np.zeros((20, 4)), np.zeros((1, 4))).relative.tolist() == [1]
+
+
+def test_relative_distances_tell_copies_from_smooth_images():
+  rng = np.random.default_rng(0)
+  training, held_out, fresh = rng.normal(size=(3, 400, 64))
+
+  def suspected(queries):
+    real, found = metrics.nearest(training, held_out), metrics.nearest(training, queries)
+    by_distance, relative = (
+      metrics.compare_distances(getattr(real, name), getattr(found, name)).suspected
+      for name in ("distance", "relative")
+    )
+    return by_distance, relative
+
+  smooth, copied = suspected(fresh / 4), suspected(training + 0.1 * fresh)
+  assert smooth[0] == 1 and smooth[1] < 0.03  # Nearer to everything, to nothing above all.
+  assert copied == (1, 1)
+
+
 def test_copies_are_found():
   rng = np.random.default_rng(0)
   training, held_out, fresh = rng.normal(size=(3, 400, 8))

@@ -92,6 +92,17 @@ def test_samples(nsn, tmp_path):
   assert samples.beside_nearest(training[:30], training, tmp_path / "x.png") < 1e-3
 
 
+def test_samples_are_checked_for_copies(nsn):
+  training = data.load("digits", limit=100).images
+  checks = samples.check_copies(KEY, nsn, training, data.load("digits", split="test").images)
+  # Such a small network's filters are means of few images, and still no image.
+  assert 0 < checks["distance"].generated < 28 and 0.3 < checks["relative"].generated < 1
+  assert checks["relative"].held_out < 1
+  # Held-out images that were trained on are their own nearest, and no sample is nearer.
+  seen = samples.check_copies(KEY, nsn, training, training)["relative"]
+  assert seen.held_out < 1e-3 and seen.suspected == 0
+
+
 def test_pairs_are_far_apart_by_hand():
   rows = np.array([[0.0], [1.0], [10.0], [4.0]])
   assert interpolation.propose_pairs(rows, 2) == [(0, 2), (1, 3)]

@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.neighbors import NearestNeighbors
 
 from nsn_jax.metrics import inputs
 
 #: A sample is a suspected copy where it is nearer than this share of the held-out images are.
 _SUSPECT = 0.01
+#: Training images after the nearest that it is compared with.
+_NEXT = 10
 
 
 class Nearest(NamedTuple):
@@ -18,10 +20,14 @@ class Nearest(NamedTuple):
   Attributes:
     distance: Euclidean, float64 [N].
     position: of the training image, int [N].
+    relative: the distance over the mean distance of the ten that come next, float64 [N] in [0, 1]
+      (after Carlini et al. 2023, arXiv:2301.13188). A copy is far below 1. Smoothness, which brings
+      an image nearer to all of them, does not count; an image among equal ones has 1.
   """
 
   distance: npt.NDArray[np.float64]
   position: npt.NDArray[np.integer]
+  relative: npt.NDArray[np.float64]
 
 
 class CopyCheck(NamedTuple):
@@ -46,7 +52,8 @@ def nearest(training: npt.ArrayLike, queries: npt.ArrayLike) -> Nearest:
   """The nearest training image of each query, exact.
 
   Args:
-    training: images or features, [N, ...], any real dtype, finite; flattened.
+    training: images or features, [N, ...], any real dtype, finite; flattened. Of one image alone
+      nothing comes next, and `relative` is 1.
     queries: [M, ...], of the same shape a row.
 
   Returns:
@@ -57,8 +64,13 @@ def nearest(training: npt.ArrayLike, queries: npt.ArrayLike) -> Nearest:
   """
   held, asked = _flat("training", training), _flat("queries", queries)
   inputs.same_width(held, asked, "training", "queries")
-  position, distance = pairwise_distances_argmin_min(asked, held)
-  return Nearest(np.asarray(distance, np.float64), np.asarray(position))
+  count = min(_NEXT + 1, len(held))
+  found = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(held)
+  distances, positions = found.kneighbors(asked)
+  first, next_ones = distances[:, 0].astype(np.float64), distances[:, 1:]
+  typical = next_ones.mean(axis=1, dtype=np.float64) if count > 1 else first
+  relative = np.divide(first, typical, out=np.ones_like(first), where=typical > 0)
+  return Nearest(first, positions[:, 0], relative)
 
 
 def copy_check(
@@ -84,6 +96,8 @@ def compare_distances(
   held_out: npt.NDArray[np.float64], generated: npt.NDArray[np.float64]
 ) -> CopyCheck:
   """The copy check where the distances are at hand: of held-out images they never change.
+
+  Relative distances (`Nearest.relative`) make a check that smooth images pass.
 
   Args:
     held_out: to the nearest training image, of each held-out real image, [M].
