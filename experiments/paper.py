@@ -4,10 +4,11 @@
     python -m experiments.paper --data_dir=... --workdir=runs/paper     # goes on after Ctrl-C
 
 Each stage is one of the other launchers' commands, run in a folder below the workdir; what is done
-is kept in `done/` and not done again, unless the command has changed. `report.html` then shows
-every table and figure in one file: the paper's numbers beside ours, how each was computed, on what,
-in what time, by which commit. Table 2 takes days without an accelerator and is run apart
-(`experiments.table2 --workdir=WORKDIR/table2`); the report shows it where it is there.
+is kept in `done/` and not done again, unless the command has changed; `stages.json` lists it, with
+command, time, device and commit. `report.html` then shows every table and figure in one file: the
+paper's numbers beside ours, how each was computed, on what, in what time, by which commit. Table 2
+takes days without an accelerator and is run apart (`experiments.table2 --workdir=WORKDIR/table2`);
+the report shows it where it is there.
 """
 
 import pathlib
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -165,6 +166,11 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
   return True
 
 
+def records(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """What is done: command, kind, time, device and commit of each stage, in the order of names."""
+  return [work.read_json(path) for path in sorted(work.done_file(folder, "").parent.glob("*.json"))]
+
+
 def _define_flags() -> None:
   command_line.define_workdir()
   command_line.define_data_dir()
@@ -201,6 +207,7 @@ def _main() -> None:
       "interrupted; what is done is kept: the same command goes on from there"
     ) from None
   finally:
+    work.write_json(folder / "stages.json", {"stages": records(folder)})
     path = report.write(folder, [(slug(name), name, train.preset_of(name)) for name in datasets])
     print(f"the report so far is {path}", flush=True)
 

@@ -203,6 +203,10 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
   assert paper.run(changed, tmp_path)
   facts = work.read_json(tmp_path / "done" / "digits.interpolation.json")
   assert facts["seconds"] > 0 and "--num_pairs=1" in facts["command"] and facts["revision"]
+  assert [record["kind"] for record in paper.records(tmp_path)] == [
+    "interpolation", "style", "tables34"
+  ]  # fmt: skip
+  assert paper.records(tmp_path)[0] == facts
   failing = wanted[0]._replace(arguments=("--model=none",))
   with pytest.raises(OSError, match="interpolation ended with exit code 1"):
     paper.run(failing, tmp_path)
