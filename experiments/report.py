@@ -112,7 +112,8 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
     ),
     Section(
       "Tables 3 and 4: architectures and filters found",
-      "numbers of filters found by the growth in each layer, beside ours.",
+      "numbers of filters found by the growth in each layer, beside ours; where its data are "
+      "LSUN's churches, ours may be other buildings, as each caption says.",
       list(_tables34(workdir)),
     ),
     Section(

@@ -17,6 +17,7 @@ from experiments import (
   tables34,
   train,
 )
+from experiments import workdir as work
 from nsn_jax import data
 
 KEY = jax.random.key(0)
@@ -158,3 +159,6 @@ def test_tables_3_and_4(tmp_path):
   assert row.split()[:4] == ["0", "28x28", "28x28,", "1"]
   with pytest.raises(OSError, match="expected a folder with model"):
     tables34.read(tmp_path / "none")
+  # The paper's churches stand beside any network of their preset, plain ones too.
+  work.write_json(tmp_path / work.CONFIG, work.read_config(tmp_path) | {"preset": "church-plain"})
+  assert [row["paper"] for row in tables34.read(tmp_path)["layers"]] == [273]
