@@ -155,16 +155,17 @@ class GAN(abc.ABC):
     updates, critic_optimizer = optimizer.update(gradient, state.critic_optimizer, state.critic)
     critic = self.constrain(optax.apply_updates(state.critic, updates))
 
-    def train_generator() -> tuple[Any, Any, Any, jax.Array]:
+    def train_generator() -> tuple[Any, Any, jax.Array]:
       loss, slope = jax.value_and_grad(lambda x: self.generator_loss(self._scores(critic, x)))(fake)
       updates, changed = optimizer.update(back(slope)[0], state.generator_optimizer)
-      return optax.apply_updates(state.generator, updates), moments, changed, loss
+      return optax.apply_updates(state.generator, updates), changed, loss
 
-    def leave_generator() -> tuple[Any, Any, Any, jax.Array]:
+    def leave_generator() -> tuple[Any, Any, jax.Array]:
       loss = self.generator_loss(self._scores(critic, fake))
-      return state.generator, state.moments, state.generator_optimizer, loss
+      return state.generator, state.generator_optimizer, loss
 
-    generator, moments, generator_optimizer, generator_loss = jax.lax.cond(
+    # The moments run along where the generator waits, too: samples are normalised by them.
+    generator, generator_optimizer, generator_loss = jax.lax.cond(
       self.trains_generator(state.step), train_generator, leave_generator
     )
     changed = GANState(
