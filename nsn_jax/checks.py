@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+_LARGEST = float(np.finfo(np.float32).max)
 #: Float images may leave [0, 1] by rounding, no more.
 _RANGE_SLACK = 1e-3
 
@@ -62,7 +63,7 @@ def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None
   if num_channels is not None and value.shape[-1] != num_channels:
     raise ValueError(f"{name}: expected {num_channels} channels, one a filter of its layer, "
                      f"got shape {tuple(value.shape)}")
-  if max(map(abs, _range(name, value))) > float(np.finfo(np.float32).max):
+  if max(map(abs, _range(name, value))) > _LARGEST:
     raise ValueError(f"{name}: expected values within float32, got larger ones")
 
 
@@ -89,16 +90,26 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> None:
     raise ValueError(f"{name}: expected an integer {bound}, got {value!r}")
 
 
+def image_shape(name: str, value: Any) -> None:
+  """Raises ValueError unless `value` is a tuple of three integers of at least 1, (H, W, C)."""
+  sides = value if isinstance(value, tuple) else ()
+  if len(sides) != 3 or not all(isinstance(n, int | np.integer) and n >= 1 for n in sides):
+    raise ValueError(
+      f"{name}: expected a tuple (H, W, C) of integers of at least 1, got {value!r}"
+    )
+
+
 def number(name: str, value: Any, low: float, *, above: bool = False) -> float:
   """The number as Python's float.
 
   Raises:
-    ValueError: unless it is finite and at least `low`, or above it.
+    ValueError: unless it is finite, also as float32, and at least `low`, or above it.
   """
   real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-  if not real or not np.isfinite(value) or value < low or (above and value == low):
+  # Written so that NaN fails, and a Python integer too large for any float.
+  if not real or not abs(value) <= _LARGEST or value < low or (above and value == low):
     bound = "" if low == -np.inf else f" above {low}" if above else f" of at least {low}"
-    raise ValueError(f"{name}: expected a finite number{bound}, got {value!r}")
+    raise ValueError(f"{name}: expected a finite number{bound}, within float32, got {value!r}")
   return float(value)
 
 

@@ -1,8 +1,13 @@
 """Hyper-parameters: frozen, hashable, plain values, so that jit takes them as static."""
 
 import dataclasses
+from typing import Any
+
+import numpy as np
 
 from nsn_jax import checks, numerics
+
+_LEAST_VARIANCE = float(np.finfo(np.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,10 +22,11 @@ class LayerConfig:
     growth_patches: most patches that growth looks at, drawn at random from the training set.
     seeds_per_step: new filters tried at a growth step.
     em_steps: EM iterations between two growth steps.
-    min_patches: a filter that holds fewer of the growth patches is dropped.
+    min_patches: a filter that holds fewer of the growth patches is dropped during growth.
     tolerated_share: growth ends when at most this share of the patches is below the threshold.
     patience: growth ends after as many steps in a row that found hardly a filter more,
     min_growth: which is fewer than this share of those that are there, or none.
+    max_growth_steps: most growth steps.
     exchange_steps: steps that move the least useful filters to where they raise the mean best
       similarity most, their number unchanged; 0 for growth alone.
     max_filters: upper bound of the number of filters.
@@ -39,6 +45,7 @@ class LayerConfig:
   tolerated_share: float = 0.005
   patience: int = 4
   min_growth: float = 0.01
+  max_growth_steps: int = 2_000
   exchange_steps: int = 20
   max_filters: int = 4096
   max_passes: int = 8
@@ -53,8 +60,8 @@ class LayerConfig:
     """
     for name, low in (
       ("kernel", 1), ("stride", 1), ("growth_patches", 2), ("seeds_per_step", 1), ("em_steps", 1),
-      ("min_patches", 1), ("patience", 1), ("exchange_steps", 0), ("max_filters", 1),
-      ("max_passes", 0),
+      ("min_patches", 1), ("patience", 1), ("max_growth_steps", 1), ("exchange_steps", 0),
+      ("max_filters", 1), ("max_passes", 0),
     ):  # fmt: skip
       value = getattr(self, name)
       checks.integer(name, value, low)
@@ -66,7 +73,8 @@ class LayerConfig:
       )
     plain = {
       "threshold": checks.number("threshold", self.threshold, float("-inf")),
-      "variance_floor": checks.number("variance_floor", self.variance_floor, 0.0, above=True),
+      # Below, its inverse is no float32.
+      "variance_floor": checks.number("variance_floor", self.variance_floor, _LEAST_VARIANCE),
     }
     for name in ("min_growth", "tolerated_share", "tolerance"):
       plain[name] = checks.number(name, getattr(self, name), 0.0)
@@ -99,19 +107,11 @@ class SamplerConfig:
     Raises:
       ValueError: with the field's name, what is expected and what came.
     """
-    for name, low in (("gamma", 0), ("num_draws", 1), ("alpha", 0), ("beta", None)):
+    for name, low in (("gamma", 0.0), ("num_draws", 1), ("alpha", 0.0), ("beta", float("-inf"))):
       value = getattr(self, name)
-      if isinstance(value, list):
-        value = tuple(value)
-        object.__setattr__(self, name, value)
-      for number in value if isinstance(value, tuple) else (value,):
-        whole = name != "num_draws" or isinstance(number, int)
-        real = isinstance(number, int | float) and not isinstance(number, bool)
-        finite = real and abs(number) < float("inf")
-        if not (whole and finite and (low is None or number >= low)):
-          kind = "integers" if name == "num_draws" else "finite numbers"
-          bound = "" if low is None else f" of at least {low}"
-          raise ValueError(f"{name}: expected {kind}{bound}, got {getattr(self, name)!r}")
+      several = isinstance(value, tuple | list)
+      plain = tuple(_knob(name, number, low) for number in (value if several else (value,)))
+      object.__setattr__(self, name, plain if several else plain[0])
 
   def per_layer(self, name: str, num_layers: int) -> tuple[float, ...]:
     """The knob `name` for each layer.
@@ -127,6 +127,14 @@ class SamplerConfig:
         f"{name}: expected one number or one per layer ({num_layers}), got {len(value)}: {value}"
       )
     return value
+
+
+def _knob(name: str, value: Any, low: float) -> float:
+  """A sampler's knob as a plain value."""
+  if name != "num_draws":
+    return checks.number(name, value, low)
+  checks.integer(name, value, int(low))
+  return int(value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ _PRESETS = {
     1.0,
     SamplerConfig(gamma=(400.0, 280.0, 140.0), beta=1.75),
   ),
-  # More filters, as quality grows with them; `_LARGE` says how the last layers find them.
+  # More filters, as quality grows with them; `_LARGE_MIDDLE` and `_LARGE_TOP` say how.
   "mnist-large": _network(
     _WINDOWS_28,
     (-0.86, -1.52, -0.79),

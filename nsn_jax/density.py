@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nsn_jax import checks
 from nsn_jax.filters import Filters, similarity
-from nsn_jax.network import NSN, first_map
+from nsn_jax.network import NSN, check_images, first_map
 from nsn_jax.patches import extract_patches
 
 
@@ -72,7 +72,7 @@ def layer_fits(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  checks.images("images", images)
+  check_images(nsn, images)
   checks.integer("batch_size", batch_size, 1)
   total = np.zeros((nsn.num_layers, 2))
   for i in range(0, len(images), batch_size):

@@ -123,7 +123,7 @@ def _is_lost(assignment: Assignment, square: jax.Array, projection: Projection) 
   return assignment.distance < numerics.SAFE_DISTANCE_SHARE * norm
 
 
-def _sum_by_filter(values: jax.Array, index: jax.Array, num_filters: int) -> jax.Array:
+def sum_by_filter(values: jax.Array, index: jax.Array, num_filters: int) -> jax.Array:
   """Sums [n, ...] by filter to [K, ...]; an index of K is left out."""
 
   def scatter(values: jax.Array, index: jax.Array) -> jax.Array:
@@ -177,16 +177,16 @@ def _chunk_statistics(
   def from_differences() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
     exact, residual = _exact(assignment, centred, projection)
     index, below = members(exact)
-    count = _sum_by_filter(jnp.ones_like(index), index, k)
-    return exact, count, below, _sum_by_filter(residual, index, k), _sum_by_filter(
+    count = sum_by_filter(jnp.ones_like(index), index, k)
+    return exact, count, below, sum_by_filter(residual, index, k), sum_by_filter(
       exact.distance, index, k
     )
 
   def from_product() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
     index, below = members(assignment)
-    count = _sum_by_filter(jnp.ones_like(index), index, k)
-    residual = _sum_by_filter(centred, index, k) - count[:, None] * projection.mean
-    return assignment, count, below, residual, _sum_by_filter(assignment.distance, index, k)
+    count = sum_by_filter(jnp.ones_like(index), index, k)
+    residual = sum_by_filter(centred, index, k) - count[:, None] * projection.mean
+    return assignment, count, below, residual, sum_by_filter(assignment.distance, index, k)
 
   # The differences cost a second pass over the patches, so they are taken only in chunks that
   # hold a patch whose distance the product has lost.

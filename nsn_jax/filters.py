@@ -116,6 +116,6 @@ def feature_map(patches: jax.Array, filters: Filters) -> jax.Array:
     filters: K filters of that patch shape.
 
   Returns:
-    float32 [N, h, w, K] in (0, 1).
+    float32 [N, h, w, K] in [0, 1]; 0 where a tight filter is far away.
   """
   return jax.nn.sigmoid(similarity(patches, filters))

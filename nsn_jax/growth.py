@@ -288,7 +288,7 @@ def growth_step(
   return _em_steps(patches, bank, threshold, floor, em_steps, min_patches)
 
 
-def _removal_loss(patches: jax.Array, bank: Filters, found: em.Assignment) -> jax.Array:
+def _removal_loss(bank: Filters, found: em.Assignment) -> jax.Array:
   """How much the sum of best similarities falls if a filter goes: float32 [K], +inf where unborn.
 
   Its patches are taken to go, all together, to the one filter that suits them best. For patches of
@@ -298,8 +298,8 @@ def _removal_loss(patches: jax.Array, bank: Filters, found: em.Assignment) -> ja
   k = bank.num_filters
   born = jnp.isfinite(bank.variance)
   flat = bank.mean.reshape(k, -1)
-  count = jax.ops.segment_sum(jnp.ones_like(found.index), found.index, k)
-  own = jax.ops.segment_sum(found.similarity, found.index, k)
+  count = em.sum_by_filter(jnp.ones_like(found.similarity), found.index, k)
+  own = em.sum_by_filter(found.similarity, found.index, k)
   v = jnp.where(born, bank.variance, 1.0)
   other = -(_squared_distances(flat, flat) + v[:, None]) / (2.0 * v) - 0.5 * jnp.log(v)
   other = jnp.where(born & ~jnp.eye(k, dtype=bool), other, -jnp.inf)
@@ -346,7 +346,7 @@ def exchange_step(
   key = jax.random.fold_in(key, step)
   anywhere, apart = jnp.ones_like(weight, bool), jnp.zeros([])
   new = _propose(key, patches, found, weight, anywhere, num_seeds, apart, floor)
-  loss = _removal_loss(patches, bank, found)
+  loss = _removal_loss(bank, found)
   tried = min(num_seeds, bank.num_filters)
   enough = new.num_taken >= min_patches
   gain, best_new = jax.lax.top_k(jnp.where(enough, new.gain, -jnp.inf), tried)

@@ -133,7 +133,11 @@ def grow(
   bank = growth.first_filter(first_key, patches, floor, capacity=capacity)
   info = growth.unknown(1)
   num_filters, stalled, step = 1, 0, 0
-  while stalled < config.patience and num_filters < config.max_filters:
+  while (
+    stalled < config.patience
+    and num_filters < config.max_filters
+    and step < config.max_growth_steps
+  ):
     capacity = growth.capacity_for(num_filters + num_seeds)
     if capacity > bank.num_filters:
       bank = growth.resize_bank(bank, capacity)

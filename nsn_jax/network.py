@@ -62,7 +62,7 @@ def map_sizes(size: Sequence[int], layers: tuple[LayerConfig, ...]) -> list[tupl
 
 
 def layer_map(maps: jax.Array, filters: Filters, layer: LayerConfig) -> jax.Array:
-  """One layer: maps below [N, H, W, C] to its feature map h, [N, h, w, K] in (0, 1)."""
+  """One layer: maps below [N, H, W, C] to its feature map h, [N, h, w, K] in [0, 1]."""
   return feature_map(extract_patches(maps, layer.kernel, layer.stride), filters)
 
 
@@ -89,13 +89,24 @@ def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
     images: [N, H, W, C], uint8, or float in [0, 1]. All at once: batches are the caller's.
 
   Returns:
-    One map a layer, pixels first: float32 [N, h_l, w_l, K_l] in (0, 1).
+    One map a layer, pixels first: float32 [N, h_l, w_l, K_l] in [0, 1].
 
   Raises:
     ValueError: for images that are not as above, or not what the network was trained on.
   """
+  check_images(nsn, images)
+  return _encode(nsn, jnp.asarray(images))
+
+
+def check_trained(nsn: NSN) -> None:
+  """Raises ValueError for a network without a layer."""
   if not nsn.filters:
     raise ValueError("nsn: expected a network of at least one trained layer, got none")
+
+
+def check_images(nsn: NSN, images: np.ndarray | jax.Array) -> None:
+  """Raises ValueError unless the images are such as the network was trained on."""
+  check_trained(nsn)
   checks.images("images", images)
   channels = nsn.filters[0].mean.shape[-1]
   if images.shape[-1] != channels:
@@ -104,4 +115,3 @@ def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
       f"got shape {tuple(images.shape)}"
     )
   map_sizes(images.shape[1:3], nsn.config.layers[: nsn.num_layers])
-  return _encode(nsn, jnp.asarray(images))

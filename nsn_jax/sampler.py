@@ -23,7 +23,7 @@ import numpy as np
 from nsn_jax import checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
 from nsn_jax.filters import Filters
-from nsn_jax.network import NSN
+from nsn_jax.network import NSN, check_trained
 from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
 from nsn_jax.whitening import unwhiten
 
@@ -68,17 +68,21 @@ def draw_weights(
   _, h, w, k = feature_map.shape
   # Sums of exponentials rise with the filters, so T uniform numbers a position pick as well as K
   # Gumbel numbers would, and are K times cheaper to draw.
-  logit = gamma * feature_map
-  odds = jnp.exp(logit - jnp.max(logit, axis=-1, keepdims=True))
+  # The largest is taken off before gamma, which may be large enough to overflow with it.
+  odds = jnp.exp(gamma * (feature_map - jnp.max(feature_map, axis=-1, keepdims=True)))
   cumulative = jnp.cumsum(odds, axis=-1)
   uniform = jax.vmap(lambda key: jax.random.uniform(key, (h, w, num_draws)))(keys)
   height = uniform * cumulative[..., -1:]
   rank = jnp.arange(k)
-  total = jnp.zeros(feature_map.shape, jnp.float32)
-  for t in range(num_draws):
+
+  def draw(t: jax.Array, total: jax.Array) -> jax.Array:
     # The first filter whose sum is above the drawn height.
-    index = jnp.sum(cumulative <= height[..., t, None], axis=-1, dtype=jnp.int32)
-    total += (jnp.minimum(index, k - 1)[..., None] == rank).astype(jnp.float32)
+    drawn = jax.lax.dynamic_index_in_dim(height, t, axis=-1)
+    index = jnp.sum(cumulative <= drawn, axis=-1, dtype=jnp.int32)
+    return total + (jnp.minimum(index, k - 1)[..., None] == rank)
+
+  # A loop: unrolled, a hundred draws take seconds to compile.
+  total = jax.lax.fori_loop(0, num_draws, draw, jnp.zeros(feature_map.shape, jnp.float32))
   return total / num_draws
 
 
@@ -240,8 +244,7 @@ def _run(
 
 
 def _layer_index(name: str, layer: int | None, nsn: NSN) -> int:
-  if not nsn.filters:
-    raise ValueError("nsn: expected a network of at least one trained layer, got none")
+  check_trained(nsn)
   if layer is None:
     return nsn.num_layers - 1
   checks.integer(name, layer, 0, nsn.num_layers - 1)

@@ -12,6 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from nsn_jax import network
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
@@ -73,7 +74,11 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
   whitening = None
   if config.whitening_epsilon is not None:
     whitening = Whitening(*(take(f"whitening.{name}") for name in Whitening._fields))
+    if whitening.mean.ndim != 3:
+      raise ValueError(f"array whitening.mean: expected [H, W, C], got {whitening.mean.shape}")
     h, w, c = whitening.mean.shape
+    if network.map_sizes((h, w), config.layers)[-1] != (1, 1):
+      raise ValueError(f"array whitening.mean: expected {h} x {w} images to end at a 1 x 1 map")
     for name in ("transform", "inverse"):
       if getattr(whitening, name).shape != (c, h * w, h * w):
         raise ValueError(f"array whitening.{name}: expected shape {(c, h * w, h * w)}, "
@@ -85,8 +90,9 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
       break  # trained in part
     filters = Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields))
     mean, variance = filters
-    expected = (variance.size, layer.kernel, layer.kernel, channels or mean.shape[-1])
-    some = variance.ndim == 1 and variance.size
+    some = mean.ndim == 4 and variance.ndim == 1 and variance.size
+    own = mean.shape[-1] if mean.ndim == 4 else 1
+    expected = (variance.size, layer.kernel, layer.kernel, channels or own)
     if not some or mean.shape != expected or not (variance > 0).all():
       raise ValueError(f"array filters.{index}.mean: expected shape {expected} and positive "
                        f"variances, got {mean.shape}")
@@ -119,7 +125,7 @@ def load(path: str | os.PathLike[str]) -> NSN:
           f"{metadata.get('version')}: {path}"
         )
       arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-  except safetensors.SafetensorError as error:
+  except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # dtypes unknown to it
     raise ValueError(
       f"path: expected a whole model file, got a truncated or foreign one: {path} ({error})"
     ) from error

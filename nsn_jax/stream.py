@@ -191,7 +191,10 @@ def sample_patches(
   num_images = min(-(-num_patches // each), stream.num_images)
   chosen = np.sort(rng.permutation(stream.num_images)[:num_images])
   positions = np.argsort(rng.random((num_images, per_image)), axis=1)[:, :each].astype(np.int32)
-  size = min(_batch_images(stream, (kernel, stride)), num_images)
+  size = _batch_images(stream, (kernel, stride))
+  if stream.encoder.whitening is not None:
+    size = max(size, _WHITENED_AT_ONCE)  # Each batch reads its matrices.
+  size = min(size, num_images)
   found = []
   for i in range(0, num_images, size):
     rows = chosen[i : i + size]

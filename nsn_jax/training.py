@@ -119,6 +119,8 @@ def fit(
       f"initial: expected a network of {images.shape[-1]} channels, as the images have, "
       f"got one of {nsn.filters[0].mean.shape[-1]}"
     )
+  if nsn.num_layers == len(config.layers):
+    return nsn
   host = np.asarray(images)
   host = host if host.dtype == np.uint8 else host.astype(np.float32)
   encoding = layer.Log(0, report).preparing("maps")

@@ -84,6 +84,9 @@ def test_fill_errors(nsn, images):
   for name in ("num_draws", "num_rounds"):
     with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1"):
       applications.fill(KEY, nsn, images, mask, **{name: 0})
+  for background in (np.zeros((28, 28)), 1.5, np.full((28, 28, 1), 200, np.uint8), float("nan")):
+    with pytest.raises(ValueError, match=r"background: expected one number in \[0, 1\], or \[28"):
+      applications.fill(KEY, nsn, images, mask, background=background)
   first = nsn_jax.NSN(nsn.filters[:1], nsn.whitening, nsn.config)
   with pytest.raises(ValueError, match="nsn: expected a network of at least two layers, got 1"):
     applications.fill(KEY, first, images, mask)

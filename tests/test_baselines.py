@@ -354,6 +354,7 @@ def test_training_goes_on_as_if_it_had_never_stopped(name, images):
   state = jax.tree.map(jnp.asarray, kept[0][1])
   again = baselines.train(KEY, model, images, num_epochs=3, state=state, first_epoch=1)
   assert _same(whole, again)
+  assert _same(state, kept[0][1])  # The caller's state is the caller's still.
   other = baselines.train(jax.random.key(1), model, images, num_epochs=3)
   assert not _same(whole, other)
 
@@ -440,6 +441,12 @@ def test_training_errors(images):
     baselines.train(KEY, model, images[:4], num_epochs=1)
   with pytest.raises(ValueError, match="num_epochs"):
     baselines.train(KEY, model, images, num_epochs=0)
+  with pytest.raises(ValueError, match="first_epoch: expected 0 where no state is given, got 5"):
+    baselines.train(KEY, model, images, num_epochs=6, first_epoch=5)
+  for name in baselines.MODELS:
+    for shape in ((28, 28), (0, 28, 1), [28, 28, 1], (28.0, 28.0, 1)):
+      with pytest.raises(ValueError, match=r"image_shape: expected a tuple \(H, W, C\)"):
+        baselines.make(name, shape)
   with pytest.raises(ValueError, match=r"model: expected one of dcgan, .*pixelcnn, got 'gan'"):
     baselines.make("gan", SHAPE)
   for name, field, value in (
@@ -487,6 +494,9 @@ def test_checkpoints_keep_the_last_two(tmp_path, images):
   with baselines.Checkpoints(tmp_path / "c") as kept:
     assert kept.last_epoch == 2
     assert _same(kept.restore(states[0]), states[2])
+    for epoch in (1, 2):
+      with pytest.raises(ValueError, match=f"epoch: expected one after 2, .* got {epoch}"):
+        kept.save(epoch, states[0])
     with pytest.raises(ValueError, match="checkpoints: expected one of this model, got another"):
       kept.restore(_small("dcgan", width=3).init(KEY))
   assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["1", "2"]

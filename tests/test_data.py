@@ -280,6 +280,19 @@ def test_npz_never_runs_a_pickle(tmp_path):
   assert (tmp_path / "sprung").exists()
 
 
+def test_damaged_npz_is_one_line(tmp_path):
+  path = tmp_path / "x.npz"
+  np.savez_compressed(path, images=np.random.default_rng(0).integers(0, 99, (20, 8, 8), np.uint8))
+  whole = path.read_bytes()
+  refused = 0
+  for place in range(60, len(whole) - 200, 25):  # Within the array's compressed bytes.
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    with pytest.raises(data.DataError):
+      data.load(f"npz:{path}")
+    refused += 1
+  assert refused > 20
+
+
 # cache
 
 

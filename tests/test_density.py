@@ -1,5 +1,7 @@
 """The mixture density against scipy's normals, by hand, and over a whole network."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,5 +80,10 @@ def test_no_images_and_bad_batches_are_refused(nsn):
     density.layer_fits(nsn, np.zeros((0, 28, 28, 1), np.uint8))
   with pytest.raises(ValueError, match="batch_size"):
     density.layer_fits(nsn, np.zeros((1, 28, 28, 1), np.uint8), batch_size=0)
+  # As `encode` refuses them.
+  with pytest.raises(ValueError, match="expected windows that cover all 27 values"):
+    density.layer_fits(dataclasses.replace(nsn, whitening=None), np.zeros((1, 27, 27, 1), np.uint8))
+  with pytest.raises(ValueError, match="nsn: expected a network of at least one trained layer"):
+    density.layer_fits(dataclasses.replace(nsn, filters=()), np.zeros((1, 28, 28, 1), np.uint8))
   with pytest.raises(ValueError, match="patches: expected"):
     density.log_density(jnp.zeros((3, 1, 1, 1)), nsn.filters[0])

@@ -48,6 +48,9 @@ def test_statistics_of_parts_merge_to_those_of_the_whole():
     assert first.num_images == 300
     np.testing.assert_allclose(first.mean, whole.mean, rtol=1e-12)
     np.testing.assert_allclose(first.scatter, whole.scatter, rtol=1e-8)
+  narrow = metrics.feature_statistics(features[:, :1])
+  with pytest.raises(ValueError, match="b: expected"):
+    metrics.merge_statistics(whole, narrow)
 
 
 def test_statistics_do_not_depend_on_the_blocks():
@@ -292,5 +295,9 @@ def test_copies_are_found():
 
 def test_copy_check_errors():
   images = np.zeros((4, 3, 3, 1))
-  with pytest.raises(ValueError, match="queries: expected 9 features, as training has, got 12"):
-    metrics.copy_check(images, images, np.zeros((4, 3, 4, 1)))
+  for shape in ((4, 3, 4, 1), (4, 1, 3, 3)):  # The second is as many values.
+    with pytest.raises(ValueError, match=r"queries: expected rows of shape \(3, 3, 1\)"):
+      metrics.copy_check(images, images, np.zeros(shape))
+  for bad in (np.zeros(0), np.zeros((2, 2)), np.array([1.0, np.nan])):
+    with pytest.raises(ValueError, match="held_out: expected finite distances"):
+      metrics.compare_distances(bad, np.ones(3))

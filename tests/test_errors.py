@@ -287,10 +287,11 @@ BAD_LAYERS = {
   "patience": [0, None],
   "min_growth": [-0.1, 1.0, NAN, "few"],
   "exchange_steps": [-1, 1.0],
+  "max_growth_steps": [0, 1e3],
   "max_filters": [0, INF],
   "max_passes": [-1, None],
   "tolerance": [-1e-9, 1.0, NAN, "small"],
-  "variance_floor": [0, -1e-4, NAN, INF, None],
+  "variance_floor": [0, -1e-4, NAN, INF, None, 1e-46],  # the last has no inverse in float32
 }
 
 
@@ -300,7 +301,7 @@ def test_layer_config(name, value):
 
 
 BAD_KNOBS = {
-  "gamma": [-1.0, NAN, INF, None, "200", (1.0, NAN), (1.0, -1.0), True],
+  "gamma": [-1.0, NAN, INF, None, "200", (1.0, NAN), (1.0, -1.0), True, 1e39, 10**400],
   "num_draws": [0, -1, 1.5, None, (1, 0), (1, 2.0)],
   "alpha": [-0.1, NAN, INF, None, (0.0, -1.0)],
   "beta": [NAN, INF, None, "1", (1.0, None)],
@@ -310,6 +311,13 @@ BAD_KNOBS = {
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in BAD_KNOBS.items() for v in vs])
 def test_sampler_config(name, value):
   _refuses(name, lambda: SamplerConfig(**{name: value}))
+
+
+def test_numpys_knobs_become_plain():
+  found = SamplerConfig(gamma=[np.float32(2), 3], num_draws=np.int64(4), beta=np.float64(-1))
+  assert found == SamplerConfig(gamma=(2.0, 3.0), num_draws=4, beta=-1.0)
+  plain = (*found.gamma, found.num_draws, found.beta)
+  assert [type(x) for x in plain] == [float, float, int, float]
 
 
 @pytest.mark.parametrize("value", [(), [], [LayerConfig(kernel=3, stride=1)], None, (3, 2), ("4",)])

@@ -149,6 +149,14 @@ def test_growth_respects_max_filters(patches, max_filters):
   assert found.num_filters == max_filters
 
 
+def test_growth_respects_max_growth_steps(patches):
+  _, whole = _grow(-0.5)
+  log = layer.Log(0, None)
+  layer.grow(KEY, patches, _config(threshold=-0.5, max_growth_steps=3), log)
+  assert [r.num_filters for r in log.history] == [r.num_filters for r in whole[:3]]
+  assert len(whole) > 3
+
+
 def test_the_same_key_gives_the_same_filters(patches):
   first, _ = _grow(-0.5, exchange_steps=20)
   again = layer.grow(KEY, patches, _config(threshold=-0.5, exchange_steps=20))

@@ -121,6 +121,13 @@ def test_a_large_gamma_takes_the_argmax():
   np.testing.assert_array_equal(weights, np.eye(30)[h.argmax(axis=-1)])
 
 
+def test_products_beyond_float32_take_the_argmax():
+  h = np.array([0.1, 0.9, 0.3], np.float32)
+  for gamma, scale in ((3e38, 1), (3e38, 100), (400.0, 1e37)):
+    maps = np.broadcast_to(scale * h, (5, 1, 1, 3)).astype(np.float32)
+    np.testing.assert_array_equal(_draw(_keys(5), maps, gamma, 2)[:, 0, 0], [[0, 1, 0]] * 5)
+
+
 def test_filters_without_odds_are_never_drawn():
   # exp(-1e6 * ...) is 0 at both ends and between.
   h = np.array([-1.0, 0.7, -1.0, 0.7, -1.0], np.float32)

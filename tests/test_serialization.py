@@ -37,8 +37,8 @@ def _network(whitened: bool = True) -> NSN:
   layers = tuple(
     LayerConfig(
       kernel=3, stride=stride, threshold=-1 / 3, growth_patches=123, seeds_per_step=5, em_steps=2,
-      min_patches=3, tolerated_share=0.01, patience=2, min_growth=0.03, exchange_steps=0,
-      max_filters=77, max_passes=0, tolerance=1e-5, variance_floor=1e-6,
+      min_patches=3, tolerated_share=0.01, patience=2, min_growth=0.03, max_growth_steps=44,
+      exchange_steps=0, max_filters=77, max_passes=0, tolerance=1e-5, variance_floor=1e-6,
     )
     for stride in (2, 1)
   )  # fmt: skip
@@ -151,9 +151,14 @@ def no_pickle(monkeypatch) -> None:
   monkeypatch.setattr(np.lib.format, "read_array", refuse)
 
 
-def _tampered(path: pathlib.Path, arrays: dict[str, Any] = {}, **metadata: Any) -> pathlib.Path:  # noqa: B006
+def _tampered(
+  path: pathlib.Path,
+  arrays: dict[str, Any] = {},  # noqa: B006
+  whitened: bool = True,
+  **metadata: Any,
+) -> pathlib.Path:
   """A saved network with other arrays or metadata; None takes one away."""
-  save(path, _network())
+  save(path, _network(whitened))
   with safetensors.safe_open(path, framework="numpy") as file:
     old = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     about = file.metadata()
@@ -300,6 +305,31 @@ _INF = np.array([1.0, np.inf, 1.0], np.float32)
 )  # fmt: skip
 def test_tampered_arrays_are_refused(tmp_path, name, value):
   _refused(_tampered(tmp_path / "model", arrays={name: value}))
+
+
+@pytest.mark.parametrize("value", [_zeros(), _zeros(4), _zeros(4, 18)])
+def test_filters_of_another_rank_are_refused_without_a_whitening(tmp_path, value):
+  _refused(_tampered(tmp_path / "model", arrays={"filters.0.mean": value}, whitened=False))
+
+
+def test_a_whitening_of_another_size_is_refused(tmp_path):
+  # Layers of 3x3 windows make 7x7 to 1x1, and 9x9 to 2x2.
+  other = {"mean": _zeros(9, 9, 2), "transform": _zeros(2, 81, 81), "inverse": _zeros(2, 81, 81)}
+  arrays = {f"whitening.{name}": value for name, value in other.items()}
+  _refused(_tampered(tmp_path / "model", arrays=arrays), "9 x 9 images to end at a 1 x 1 map")
+
+
+def test_an_array_of_a_type_unknown_to_numpy_is_refused(tmp_path):
+  path = _tampered(tmp_path / "model")
+  raw = path.read_bytes()
+  size = int.from_bytes(raw[:8], "little")
+  header = json.loads(raw[8 : 8 + size])
+  entry = header["filters.0.variance"]
+  begin, end = entry["data_offsets"]
+  entry |= {"dtype": "F8_E4M3", "shape": [end - begin]}
+  text = json.dumps(header).encode()
+  path.write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + size :])
+  _refused(path)
 
 
 def test_a_layer_without_filters_is_refused(tmp_path):

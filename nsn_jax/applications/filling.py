@@ -36,7 +36,8 @@ def fill(
   Args:
     key: PRNG key.
     nsn: the network.
-    images: [N, H, W, C], uint8, or float in [0, 1]; what lies under the mask is not looked at.
+    images: [N, H, W, C], uint8, or float in [0, 1]. What lies under the mask is checked, too, and
+      has no part in the filling.
     mask: True where the images are occluded, bool [H, W] for all, or [N, H, W].
     num_draws: M, fillings of each image, at least 1.
     num_rounds: how often it is encoded and decoded, at least 1.
@@ -64,9 +65,15 @@ def fill(
       f"mask: expected bool [{height}, {width}] or [{count}, {height}, {width}], "
       f"got {given.dtype} {given.shape}"
     )
+  behind = np.asarray(background)
+  if behind.shape not in ((), images.shape[1:]) or not (behind.min() >= 0 and behind.max() <= 1):
+    raise ValueError(
+      f"background: expected one number in [0, 1], or {list(images.shape[1:])} of them, "
+      f"got shape {list(behind.shape)} in {behind.min():.4g} to {behind.max():.4g}"
+    )
   hidden = jnp.broadcast_to(given, (count, height, width))[..., None]
   unit = to_unit(jnp.asarray(images))
-  occluded = jnp.where(hidden, background, unit)
+  occluded = jnp.where(hidden, behind.astype(np.float32), unit)
   first = nsn.config.layers[0]
   touched = extract_patches(hidden.astype(jnp.float32), first.kernel, first.stride)
   touched = touched.max(axis=(3, 4))  # [N, h, w, 1]

@@ -6,7 +6,7 @@ import numpy as np
 
 from nsn_jax import checks
 from nsn_jax.config import SamplerConfig
-from nsn_jax.network import NSN
+from nsn_jax.network import NSN, check_trained
 from nsn_jax.sampler import decode
 
 
@@ -42,7 +42,8 @@ def interpolate(
     ValueError: for arguments that are not as above.
   """
   checks.key("key", key)
-  count = nsn.num_filters[-1] if nsn.filters else 0
+  check_trained(nsn)
+  count = nsn.num_filters[-1]
   for name, index in (("first", first), ("second", second)):
     checks.integer(name, index, 0, count - 1)
   checks.integer("num_steps", num_steps, 2)

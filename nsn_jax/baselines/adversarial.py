@@ -57,6 +57,7 @@ class GAN(abc.ABC):
   learning_rate: float = 2e-4
 
   def __post_init__(self) -> None:
+    checks.image_shape("image_shape", self.image_shape)
     networks.map_sides(self.image_shape)
     for name in ("width", "latent", "batch_size"):
       checks.integer(name, getattr(self, name), 1)

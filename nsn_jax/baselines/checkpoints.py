@@ -35,8 +35,15 @@ class Checkpoints:
     self._manager.close()
 
   def save(self, epoch: int, state: State) -> None:
-    """Keeps the state after an epoch."""
-    self._manager.save(epoch, args=ocp.args.StandardSave(state))
+    """Keeps the state after an epoch.
+
+    Raises:
+      ValueError: where that epoch or a later one is kept already.
+    """
+    if not self._manager.save(epoch, args=ocp.args.StandardSave(state)):
+      raise ValueError(
+        f"epoch: expected one after {self.last_epoch}, the last that the folder holds, got {epoch}"
+      )
 
   @property
   def last_epoch(self) -> int | None:

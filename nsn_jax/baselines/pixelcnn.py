@@ -113,6 +113,7 @@ class PixelCNN:
   learning_rate: float = 1e-3
 
   def __post_init__(self) -> None:
+    checks.image_shape("image_shape", self.image_shape)
     if self.image_shape[-1] != 1:
       raise ValueError(
         f"image_shape: expected grey images, [H, W, 1], got {list(self.image_shape)}"

@@ -83,10 +83,11 @@ def train(
     model: the baseline.
     images: uint8 [N, H, W, C] of the model's shape, at least one batch. They stay on the host.
     num_epochs: the epoch before which training ends.
-    state: to go on from; None to begin.
+    state: to go on from; None to begin. It is copied.
     first_epoch: the epoch to go on with, where a state is given.
     report: called now and then.
-    on_epoch: called after each epoch with its record and the state.
+    on_epoch: called after each epoch with its record and the state, whose memory the next epoch
+      takes: what is to be kept must be copied or written.
 
   Returns:
     The trained state.
@@ -108,9 +109,11 @@ def train(
     raise ValueError(
       f"images: expected at least one batch of {model.batch_size}, got {len(images)}"
     )
+  if state is None and first_epoch:
+    raise ValueError(f"first_epoch: expected 0 where no state is given, got {first_epoch}")
   init_key, epochs_key = jax.random.split(key)
-  if state is None:
-    state = _init(model, init_key)
+  # A step takes its state's memory, which here is the caller's.
+  state = _init(model, init_key) if state is None else jax.tree.map(jnp.copy, state)
   real = _diversity(images[: _PROBE * 2 : 2])
   for epoch in range(first_epoch, num_epochs):
     start = time.perf_counter()

@@ -64,6 +64,7 @@ class VAE:
   learning_rate: float = 1e-3
 
   def __post_init__(self) -> None:
+    checks.image_shape("image_shape", self.image_shape)
     for name in ("hidden", "latent", "batch_size"):
       checks.integer(name, getattr(self, name), 1)
     checks.number("learning_rate", self.learning_rate, 0.0, above=True)

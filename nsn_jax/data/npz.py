@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ def _array(path: pathlib.Path, key: str) -> npt.NDArray | None:
       return None
     try:
       array = file[key]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
       raise DataError(
         f"{path}: expected plain numbers in {key!r}, got pickled objects or damage: {error}"
       ) from error

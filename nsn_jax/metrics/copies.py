@@ -62,8 +62,12 @@ def nearest(training: npt.ArrayLike, queries: npt.ArrayLike) -> Nearest:
   Raises:
     ValueError: if the arguments are not as above.
   """
+  shapes = np.shape(training)[1:], np.shape(queries)[1:]
+  if shapes[0] != shapes[1]:
+    raise ValueError(
+      f"queries: expected rows of shape {shapes[0]}, as training has, got {shapes[1]}"
+    )
   held, asked = _flat("training", training), _flat("queries", queries)
-  inputs.same_width(held, asked, "training", "queries")
   count = min(_NEXT + 1, len(held))
   found = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(held)
   distances, positions = found.kneighbors(asked)
@@ -102,7 +106,13 @@ def compare_distances(
   Args:
     held_out: to the nearest training image, of each held-out real image, [M].
     generated: the same of each sample, [K].
+
+  Raises:
+    ValueError: unless both are of at least one number, finite.
   """
+  for name, value in (("held_out", held_out), ("generated", generated)):
+    if value.ndim != 1 or not value.size or not np.isfinite(value).all():
+      raise ValueError(f"{name}: expected finite distances [N], N >= 1, got shape {value.shape}")
   typical = float(np.median(held_out))
   median = float(np.median(generated))
   return CopyCheck(

@@ -52,7 +52,12 @@ def feature_statistics(features: npt.ArrayLike) -> FeatureStatistics:
 
 
 def merge_statistics(a: FeatureStatistics, b: FeatureStatistics) -> FeatureStatistics:
-  """Statistics of two sets together (Chan et al. 1979): no cancellation, whatever their means."""
+  """Statistics of two sets together (Chan et al. 1979): no cancellation, whatever their means.
+
+  Raises:
+    ValueError: where they are of features of different numbers.
+  """
+  inputs.same_width(a.mean[None], b.mean[None], "a", "b")
   total = a.num_images + b.num_images
   apart = b.mean - a.mean
   scatter = a.scatter + b.scatter + np.outer(apart, apart) * (a.num_images * b.num_images / total)
