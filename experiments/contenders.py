@@ -86,6 +86,8 @@ def find(
     "limit": limit, "seed": seed, "resume": stored != {},
   }  # fmt: skip
   if name.startswith("nsn"):
+    if stored:
+      work.check_same(shared, stored, ("dataset", "image_size", "limit", "seed"), folder)
     if not (folder / train.MODEL).is_file():
       preset = train.preset_of(dataset) + name.removeprefix("nsn")
       train.train(config=nsn_jax.configs.get(preset), preset=preset, **shared)

@@ -95,9 +95,10 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
+  dataset = command_line.judged_dataset()
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
-  judge = scoring.judge(given.dataset, data_dir=given.data_dir)
+  judge = scoring.judge(dataset, data_dir=given.data_dir)
   found = vary(jax.random.key(given.seed), nsn, judge, folder, given.num_samples)
   work.write_json(folder / "effects.json", work.record() | found)
 

@@ -25,8 +25,8 @@ from experiments import pictures, scoring, tune_sampler
 from experiments import workdir as work
 from nsn_jax import data
 
-#: None is no whitening.
-EPSILONS: tuple[float | None, ...] = (None, 0.01, 0.1, 0.3, 1.0, 3.0)
+#: Beside plain images and the network's own.
+EPSILONS = (0.01, 0.1, 0.3, 1.0, 3.0)
 _BETAS = (1.0, 1.25, 1.5, 2.0, 2.5)
 #: Above any similarity: every patch asks for a new filter.
 _ALWAYS_BELOW = 1e6
@@ -70,7 +70,8 @@ def vary(
   """
   train_key, sample_key = jax.random.split(key)
   rows, strips = [], []
-  for epsilon in EPSILONS:
+  own = nsn.config.whitening_epsilon
+  for epsilon in (None, *sorted({*EPSILONS, own or EPSILONS[0]})):
     found = nsn_jax.fit(train_key, images, config_like(nsn, epsilon))
     sampler = found.config.sampler
     row: dict[str, Any] = {"epsilon": epsilon, "num_filters": list(found.num_filters)}
@@ -114,12 +115,13 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
+  dataset = command_line.judged_dataset()
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
-  train = data.load(given.dataset, data_dir=given.data_dir, limit=given.limit)
+  train = data.load(dataset, data_dir=given.data_dir, limit=given.limit)
   judge = None
   if train.labels is not None:
-    judge = scoring.judge(given.dataset, data_dir=given.data_dir)
+    judge = scoring.judge(dataset, data_dir=given.data_dir)
   rows = vary(jax.random.key(given.seed), nsn, train.images, judge, folder, given.num_samples)
   work.write_json(
     folder / "epsilon.json", work.record() | {"num_images": len(train.images), "rows": rows}

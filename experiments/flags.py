@@ -5,6 +5,7 @@ can import each other.
 """
 
 import dataclasses
+import pathlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from absl import app, flags, logging
 
 import nsn_jax
+from experiments import workdir as work
 from nsn_jax import data
 
 # So that `--help` lists these flags under the launcher that asks for them.
@@ -96,8 +98,30 @@ def define_selection() -> None:
 def define_judged_model() -> None:
   """`--model`, and the data set that it is judged on."""
   flags.DEFINE_string("model", None, "Model file.")
-  flags.DEFINE_string("dataset", "mnist", "Data set of the model.")
+  flags.DEFINE_string("dataset", None, "Data set; by default that of the model's training.")
   define_data_dir()
+
+
+def judged_dataset() -> str:
+  """The data set of `define_judged_model`'s flags: the given one, or the model's own.
+
+  Raises:
+    ValueError: where there is neither.
+    FileNotFoundError: where there is no model.
+  """
+  given = flags.FLAGS
+  if given.dataset:
+    return given.dataset
+  model = pathlib.Path(required("model", "a model file"))
+  if not model.is_file():
+    raise FileNotFoundError(f"model: expected a model file, found none at {model}")
+  found = work.read_config(model.parent).get("dataset")
+  if not found:
+    raise ValueError(
+      f"dataset: expected one of {', '.join(data.NAMES)}, got none, and nothing beside {model} "
+      "says what it was trained on: give --dataset=..."
+    )
+  return found
 
 
 def define_sampler() -> None:

@@ -88,14 +88,15 @@ def _define_flags() -> None:
 def _main() -> None:
   """Prints the table and writes it beside the model."""
   given = flags.FLAGS
+  name = command_line.judged_dataset()
   model = command_line.required("model", "a model file")
   nsn = nsn_jax.load(model)
-  dataset = data.load(given.dataset, data_dir=given.data_dir, limit=given.limit)
+  dataset = data.load(name, data_dir=given.data_dir, limit=given.limit)
   rows = check(
     jax.random.key(given.seed), nsn, dataset.images, given.seed, int(given.memory_budget_gb * 1e9)
   )
-  paper = PAPER.get(given.dataset, ())
-  print(f"{model} on {len(dataset.images)} images of {given.dataset}")
+  paper = PAPER.get(name, ())
+  print(f"{model} on {len(dataset.images)} images of {name}")
   print("layer  filters  paper  mean best similarity: grown  k-means + EM  difference")
   for row in rows:
     index = row["layer"]

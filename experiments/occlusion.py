@@ -143,11 +143,12 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
+  dataset = command_line.judged_dataset()
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
-  training = data.load(given.dataset, data_dir=given.data_dir).images
+  training = data.load(dataset, data_dir=given.data_dir).images
   images = data.load(
-    given.dataset, split="test", data_dir=given.data_dir, limit=given.num_images
+    dataset, split="test", data_dir=given.data_dir, limit=given.num_images
   ).images
   rows = occlude(jax.random.key(given.seed), nsn, training, images, folder)
   work.write_json(folder / "occlusion.json", work.record() | {"rows": rows})

@@ -40,16 +40,22 @@ class Stage(NamedTuple):
     kind: the launcher's name.
     name: unique, `KIND` or `DATASET/KIND`.
     arguments: of the launcher.
+    networks: folders of the trained networks that it shows.
   """
 
   kind: str
   name: str
   arguments: tuple[str, ...]
+  networks: tuple[pathlib.Path, ...] = ()
 
   @property
   def command(self) -> list[str]:
     """As a shell takes it, after the interpreter."""
     return ["-m", f"experiments.{self.kind}", *self.arguments]
+
+  def trained(self) -> list[float | None]:
+    """When the networks were trained, as it were: a training of its own has a time of its own."""
+    return [work.read_config(place).get("seconds") for place in self.networks]
 
 
 def presets_of(dataset: str, own: str) -> list[str]:
@@ -91,12 +97,12 @@ def stages(
       if has_labels:
         yield Stage(
           "score", f"{slug(dataset)}/{preset}-score",
-          (*where, f"--model={place / train.MODEL}", f"--num_samples={num_samples}"),
+          (*where, f"--model={place / train.MODEL}", f"--num_samples={num_samples}"), (place,),
         )  # fmt: skip
     judged = (*where, f"--model={here / own / train.MODEL}")
 
-    def at(kind: str, *more: str, here: pathlib.Path = here) -> Stage:
-      return Stage(kind, f"{here.name}/{kind}", (*more, f"--workdir={here / kind}"))
+    def at(kind: str, *more: str, here: pathlib.Path = here, own: str = own) -> Stage:
+      return Stage(kind, f"{here.name}/{kind}", (*more, f"--workdir={here / kind}"), (here / own,))
 
     yield at("samples", *judged)
     if has_labels:
@@ -107,11 +113,11 @@ def stages(
     yield at("interpolation", judged[-1])
     yield Stage(
       "style", f"{here.name}/style",
-      (*judged, f"--size={_STYLED_SIZE}", f"--out={here / 'style.png'}"),
+      (*judged, f"--size={_STYLED_SIZE}", f"--out={here / 'style.png'}"), (here / own,),
     )  # fmt: skip
   yield Stage(
     "tables34", "tables34",
-    (f"--workdirs={','.join(map(str, trained))}", f"--out={folder / 'tables34'}"),
+    (f"--workdirs={','.join(map(str, trained))}", f"--out={folder / 'tables34'}"), tuple(trained),
   )  # fmt: skip
   if labelled:
     yield Stage(
@@ -139,7 +145,7 @@ def present(datasets: Sequence[str], data_dir: str | None) -> list[str]:
 
 
 def run(stage: Stage, folder: pathlib.Path) -> bool:
-  """Runs a stage in a process of its own, unless it is done.
+  """Runs a stage in a process of its own, unless it is done, by the networks that are there.
 
   Returns:
     Whether it ran.
@@ -148,7 +154,8 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
     OSError: where the launcher fails; it has said why.
   """
   done = work.done_file(folder, stage.name)
-  if work.read_json(done).get("arguments") == list(stage.arguments):
+  before, trained = work.read_json(done), stage.trained()
+  if before.get("arguments") == list(stage.arguments) and before.get("trained", trained) == trained:
     return False
   print(f"\n{stage.name}: python {shlex.join(stage.command)}", flush=True)
   start = time.perf_counter()
@@ -160,7 +167,7 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
   done.parent.mkdir(exist_ok=True)
   facts = work.record() | {
     "command": f"python {shlex.join(stage.command)}", "arguments": stage.arguments,
-    "kind": stage.kind, "seconds": time.perf_counter() - start,
+    "kind": stage.kind, "seconds": time.perf_counter() - start, "trained": trained,
   }  # fmt: skip
   work.write_json(done, facts)
   return True
@@ -197,6 +204,10 @@ def _main() -> None:
   for kind in given.stages:
     if kind not in kinds:
       raise ValueError(f"stages: expected some of {', '.join(kinds)}, got {kind!r}")
+  # Networks of a trial on few images would pass for those of a whole run.
+  settings = {"limit": given.limit}
+  work.check_table(settings, work.read_json(folder / "settings.json"), folder)
+  work.write_json(folder / "settings.json", settings)
   chosen = [stage for stage in planned if not given.stages or stage.kind in given.stages]
   try:
     for index, stage in enumerate(chosen):

@@ -26,6 +26,8 @@ _TILE = 200
 #: A title has at least this width.
 _TITLE_WIDTH = 480
 _GAP = 3
+#: Images that are converted at a time: 50,000 in colour are gigabytes, on the way several times.
+_CONVERTED = 1_000
 _TITLE_SIZE = 18
 _PHASES = {"growth": "growth", "exchange": "exchange", "em": "EM"}
 _PHASE_COLOURS = {"growth": "#dbe9f6", "exchange": "#e5f5e0", "em": "#fee8d3"}
@@ -38,8 +40,11 @@ def to_uint8(images: Images, limits: tuple[float, float] = (0.0, 1.0)) -> npt.ND
   if array.dtype == np.uint8:
     return array
   low, high = limits
-  unit = (array - np.float32(low)) / np.float32(max(high - low, 1e-6))
-  return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+  found = np.empty(array.shape, np.uint8)
+  for i in range(0, len(array), _CONVERTED):
+    unit = (array[i : i + _CONVERTED] - np.float32(low)) / np.float32(max(high - low, 1e-6))
+    found[i : i + _CONVERTED] = np.rint(np.clip(unit, 0.0, 1.0) * 255.0)
+  return found
 
 
 def _coloured(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

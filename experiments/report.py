@@ -150,8 +150,8 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Fig 7: occlusion",
       "occluded faces and digits filled by way of the last layer, by eye.",
       each(_occlusion),
-      "the nearest of the training images fills large gaps better in PSNR and SSIM, and smooth "
-      "inpainting small ones.",
+      "on digits the nearest training image has more PSNR and SSIM; smooth inpainting has in small "
+      "gaps and narrow stripes, and on faces the mean image in most.",
     ),
     Section(
       "Fig 8: samples of the intermediate layers",
@@ -176,11 +176,11 @@ def _table1(workdir: pathlib.Path) -> Iterator[Block]:
   rows = work.read_json(workdir / "table1" / "table1.json").get("rows", [])
   if rows:
     head, *lines = table1.cells(rows)
-    yield Block("", head, lines, made=_made(workdir, "table1"))
+    yield Block(table1.caption(rows), head, lines, made=_made(workdir, "table1"))
 
 
 def _table2(workdir: pathlib.Path) -> Iterator[Block]:
-  rows = work.read_json(workdir / "table2" / "table2.json").get("rows", [])
+  rows = work.read_json(workdir / "table2" / table2.TABLE).get("rows", [])
   for dataset, network, group in table2.groups(rows):
     head, *lines = table2.cells(group)
     made = {(row["command"], row["revision"], row["device"]) for row in group}
@@ -280,4 +280,8 @@ def _pictures(
 def _made(workdir: pathlib.Path, stage: str) -> list[dict[str, Any]]:
   """The record of a stage, where it is done."""
   facts = work.read_json(work.done_file(workdir, stage))
-  return [facts | {"time": tables.seconds(facts["seconds"])}] if facts else []
+  if not facts:
+    return []
+  # A training may have gone on after an interruption: its own record has the whole time.
+  seconds = work.read_config(workdir / stage).get("seconds", facts["seconds"])
+  return [facts | {"time": tables.seconds(seconds)}]

@@ -84,10 +84,11 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
+  dataset = command_line.judged_dataset()
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
   training, held_out = (
-    data.load(given.dataset, split=split, data_dir=given.data_dir).images
+    data.load(dataset, split=split, data_dir=given.data_dir).images
     for split in ("train", "test")
   )
   key = jax.random.key(given.seed)

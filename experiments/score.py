@@ -29,8 +29,9 @@ def _define_flags() -> None:
 def _main() -> None:
   """Scores real images and samples."""
   given = flags.FLAGS
+  dataset = command_line.judged_dataset()
   model = command_line.required("model", "a model file")
-  judge = scoring.judge(given.dataset, data_dir=given.data_dir)
+  judge = scoring.judge(dataset, data_dir=given.data_dir)
   real = scoring.score(judge, judge.test.images)
   nsn = nsn_jax.load(model)
   start = time.perf_counter()
@@ -46,7 +47,7 @@ def _main() -> None:
   pictures.grid(images[:100], stem.with_suffix(".samples.png"), title="", columns=20)
   pictures.histograms(judge.train.images, images, stem.with_suffix(".pixels.png"))
   found = {
-    "dataset": given.dataset,
+    "dataset": dataset,
     "num_filters": nsn.num_filters,
     "num_samples": given.num_samples,
     "sampler": dataclasses.asdict(nsn.config.sampler),

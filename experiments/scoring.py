@@ -118,14 +118,18 @@ def no_judge(dataset: str, instead: str) -> ValueError:
   )
 
 
-def judge(dataset: str, *, data_dir: str | None = None, seed: int = 0) -> Judge:
+def judge(
+  dataset: str, *, data_dir: str | None = None, image_size: int | None = None, seed: int = 0
+) -> Judge:
   """The data set and its classifier, trained once and kept in the cache.
 
   Raises:
     ValueError: for a data set without labels.
   """
-  train = data.load(dataset, split="train", data_dir=data_dir)
-  test = data.load(dataset, split="test", data_dir=data_dir)
+  train, test = (
+    data.load(dataset, split=split, data_dir=data_dir, image_size=image_size)
+    for split in ("train", "test")
+  )
   if train.labels is None or test.labels is None:
     raise ValueError(f"dataset: expected one with labels, to train its judge, got {dataset!r}")
   with tqdm(desc=f"judge of {dataset}", unit="epoch", leave=False, disable=None) as bar:

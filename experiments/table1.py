@@ -6,7 +6,7 @@ Each model is trained from several seeds, in folders below the workdir (`nsn/see
 where they are there, found. `table1.json`, `table1.txt`: how many networks a model is, whether its
 size is found or given, how far the scores of the seeds are spread, the time of a batch of samples
 and whether its pixels come together, and the density that it gives held-out images, where it has
-one. A row that is there already, of the same settings, is not made again.
+one. A row that is there already is not made again; all rows of a folder are of the same settings.
 """
 
 import dataclasses
@@ -28,6 +28,8 @@ from experiments import flags as command_line
 from experiments import workdir as work
 from nsn_jax import baselines, density
 
+#: What can be trained.
+MODELS = tuple(name for name in contenders.NAMES if name != "real")
 #: Samples whose time is taken, and held-out images whose density is.
 _BATCH, _HELD_OUT = 100, 1_000
 
@@ -36,8 +38,9 @@ _LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
   ("size", lambda row: "found" if row["size_is_found"] else "given"),
   ("parameters", lambda row: _range(row["num_parameters"], "{:,.0f}")),
   ("IS of each seed", lambda row: _scores(row["scores"])),
-  ("collapsed", lambda row: f"{row['num_collapsed']} of {len(row['scores'])}"),
+  ("collapsed", lambda row: _collapsed(row)),
   ("spread", lambda row: f"{row['spread']:.2f}" if row["spread"] is not None else "-"),
+  ("epochs", lambda row: str(row["num_epochs"] or "-")),
   ("training", lambda row: tables.seconds(row["training_seconds"])),
   (f"{_BATCH} samples", lambda row: f"{row['batch_seconds'] * 1e3:.0f} ms"),
   ("steps one after the other", lambda row: str(row["num_steps"])),
@@ -86,21 +89,22 @@ def make_table(
     All rows, plain values.
 
   Raises:
-    ValueError: for an unknown model.
+    ValueError: for an unknown model, or settings that are not those of the rows in the folder.
     OSError: where the folder cannot be written.
   """
   folder = work.open_folder(workdir)
-  contenders.check(models)
-  asked = dataclasses.asdict(settings)
-  rows = {
-    row["model"]: row
-    for row in work.read_json(folder / "table1.json").get("rows", [])
-    if row["settings"] == asked
-  }
+  for model in models:
+    if model not in MODELS:
+      raise ValueError(f"models: expected some of {', '.join(MODELS)}, got {model!r}")
+  place = folder / "table1.json"
+  stored = work.read_json(place).get("rows", [])
+  for row in stored:
+    work.check_table(dataclasses.asdict(settings), row["settings"], place)
+  rows = {row["model"]: row for row in stored}
   for model in models:
     if model not in rows:
       rows[model] = make_row(model, folder / model, settings, judge, data_dir)
-      work.write_json(folder / "table1.json", {"rows": list(rows.values())})
+      work.write_json(place, {"rows": list(rows.values())})
       (folder / "table1.txt").write_text(as_text(list(rows.values())))
   return [rows[model] for model in models]
 
@@ -131,14 +135,16 @@ def make_row(
     found.append(trained)
     images = trained.sample(jax.random.key(seed), settings.num_samples)
     scores.append(scoring.score(judge, images).inception_score)
-    collapsed += any(row["collapsed"] for row in train_gan.read_epochs(place)[-1:])
+    if isinstance(trained.model, baselines.GAN):
+      collapsed += train_gan.read_epochs(place)[-1]["collapsed"]
     print(f"{contenders.NAMES[model]}, seed {seed}: IS {scores[-1]:.2f}", flush=True)
   if not found:
     raise ValueError(f"models: expected one that can be trained, got {model!r}: all seeds diverged")
   finite = [score for score in scores if score is not None]
   first = found[0]
   is_nsn = isinstance(first.model, nsn_jax.NSN)
-  has_two = isinstance(first.model, baselines.GAN | baselines.VAE)
+  is_gan = isinstance(first.model, baselines.GAN)
+  has_two = is_gan or isinstance(first.model, baselines.VAE)
   size = math.prod(judge.test.images.shape[1:3])
   pixel_by_pixel = size if isinstance(first.model, baselines.PixelCNN) else 1
   steps = first.model.num_layers if is_nsn else pixel_by_pixel
@@ -148,7 +154,8 @@ def make_row(
     "size_is_found": is_nsn,
     "num_filters": [list(one.model.num_filters) for one in found] if is_nsn else None,
     "num_parameters": [one.num_parameters for one in found],
-    "scores": scores, "num_collapsed": collapsed,
+    "scores": scores, "num_collapsed": collapsed if is_gan else None,
+    "num_epochs": first.facts.get("num_epochs"),
     "spread": float(np.std(finite, ddof=1)) if len(finite) > 1 else None,
     "training_seconds": float(np.mean([one.facts["seconds"] for one in found])),
     "batch_seconds": batch_seconds(first),
@@ -202,7 +209,24 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
   """The table for a terminal."""
-  return tables.aligned(cells(rows)) + "\n"
+  return f"{caption(rows)}\n{tables.aligned(cells(rows))}\n"
+
+
+def caption(rows: Sequence[Mapping[str, Any]]) -> str:
+  """What the table is of."""
+  settings = rows[0]["settings"]
+  images = "all" if settings["limit"] is None else f"{settings['limit']:,}"
+  return (
+    f"{settings['dataset']}, {images} training images; each score is of "
+    f"{settings['num_samples']:,} samples"
+  )
+
+
+def _collapsed(row: Mapping[str, Any]) -> str:
+  """How many of the trainings ended with samples all alike: GANs are watched for it."""
+  if row["num_collapsed"] is None:
+    return "-"
+  return f"{row['num_collapsed']} of {len(row['scores'])}"
 
 
 def _range(values: Sequence[float], form: str) -> str:
@@ -225,7 +249,7 @@ def _define_flags() -> None:
   flags.DEFINE_string("dataset", "mnist", "Data set, one with labels.")
   command_line.define_data_dir()
   flags.DEFINE_list(
-    "models", ["nsn", "vae", "pixelcnn", "dcgan"], f"Of {', '.join(contenders.NAMES)}."
+    "models", ["nsn", "vae", "pixelcnn", "dcgan"], f"Of {', '.join(MODELS)}."
   )
   flags.DEFINE_integer("num_seeds", 5, "Trainings of each model.", lower_bound=1)
   flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)

@@ -5,8 +5,8 @@
 For each data set the models are trained in folders below the workdir (`mnist/dcgan` and so on) or,
 where they are there, found; 50,000 samples of each are drawn and scored. Every row is made the same
 way: uint8 images, the network's own input handling, numbers. The folder then holds `table2.json`,
-`table2.txt`, `table2.tex`, and a picture of samples a row. A row of as many samples that is there
-already is not made again.
+`table2.txt`, `table2.tex`, and a picture of samples a row. A row that is there already is not made
+again, unless its model was trained on since; all rows of a folder are of as many samples.
 
 The judges: a classifier trained on the data set's own labels where it has labels, one trained on
 labelled scenes (`--scenes`) where it has none, and ImageNet's Inception v3 where its weights are at
@@ -42,9 +42,14 @@ PAPER: dict[str, dict[str, tuple[float, float]]] = {
                           "lsgan": (3.44, 0.04), "nsn": (2.99, 0.02)},
 }  # fmt: skip
 
+#: The table's file in its folder.
+TABLE = "table2.json"
+#: Buildings of other kinds stand in for the paper's churches.
+_CHURCHES = "lsun/church_outdoor"
+
 _COLUMNS = (
   ("IS", lambda row: _number(row["inception_score"], row["inception_score_deviation"])),
-  ("paper's IS", lambda row: _number(*row["paper"]) if row["paper"] else "-"),
+  ("paper's IS", lambda row: _paper(row)),
   ("FID", lambda row: f"{row['fid']:.2f}"),
   ("KID x 1000", lambda row: _number(1e3 * row["kid"], 1e3 * row["kid_deviation"])),
   ("precision", lambda row: f"{row['precision']:.3f}"),
@@ -123,31 +128,40 @@ def make_table(
     All rows, plain values.
 
   Raises:
-    ValueError: for arguments that are not as above, or a data set that nothing can judge.
+    ValueError: for arguments that are not as above, or not as the rows in the folder were made, or
+      a data set that nothing can judge.
     OSError: where the folder cannot be written, or data or weights are missing.
   """
   folder = work.open_folder(workdir)
   contenders.check(models)
   sample_key, score_key = jax.random.split(jax.random.key(seed))
+  settings = {
+    "num_samples": num_samples, "image_size": image_size, "limit": limit, "seed": seed
+  }  # fmt: skip
+  stored = work.read_json(folder / TABLE)
+  work.check_table(settings, stored.get("settings", {}), folder / TABLE)
   done = {
-    (row["dataset"], row["model"], row["network"]): row
-    for row in work.read_json(folder / "table2.json").get("rows", [])
-    if row["model"] == "real" or row["num_images"] == num_samples
+    (row["dataset"], row["model"], row["network"]): row for row in stored.get("rows", [])
   }
   chosen: dict[str, Any] = {"data_dir": data_dir, "image_size": image_size, "limit": limit}
   for dataset in datasets:
     sets = [data.load(dataset, split=split, **chosen) for split in ("train", "test")]
     networks = judges(
-      dataset, sets[0], data_dir=data_dir, scenes=scenes, inception_weights=inception_weights
-    )
+      dataset, sets[0], data_dir=data_dir, image_size=image_size, scenes=scenes,
+      inception_weights=inception_weights,
+    )  # fmt: skip
     against = {name: evaluation.reference(network, *sets) for name, network in networks}
     if not against:
       raise scoring.no_judge(dataset, "--inception_weights=...")
     for model in models:
-      missing = [name for name in against if (dataset, model, name) not in done]
+      place = folder / work.slug(dataset) / model
+      trained = work.read_config(place)
+      missing = [
+        name for name in against
+        if not _is_current(done.get((dataset, model, name)), trained, num_epochs)
+      ]  # fmt: skip
       if not missing:
         continue
-      place = folder / work.slug(dataset) / model
       place.parent.mkdir(exist_ok=True)
       drawn = Drawn(sets[1].images) if model == "real" else draw(
         sample_key, model=model, dataset=dataset, folder=place, num_samples=num_samples,
@@ -159,9 +173,22 @@ def make_table(
           score_key, model=model, dataset=dataset, drawn=drawn, network=name, against=against[name]
         )
         done[dataset, model, name] = row
-        _write(folder, list(done.values()))
+        _write(folder, settings, list(done.values()))
         print(f"{dataset}, {contenders.NAMES[model]}: {evaluation.of(row).row()}", flush=True)
   return list(done.values())
+
+
+def _is_current(
+  row: Mapping[str, Any] | None, trained: Mapping[str, Any], num_epochs: int | None
+) -> bool:
+  """Whether a row is there, and of the model as it is trained now, by so many epochs if given."""
+  if row is None:
+    return False
+  source = row["source"]
+  if num_epochs is not None and source.get("num_epochs", num_epochs) != num_epochs:
+    return False
+  # Any training on changes its seconds. A folder that is gone leaves its row.
+  return trained.get("seconds", row["training_seconds"]) == row["training_seconds"]
 
 
 def make_row(
@@ -175,8 +202,8 @@ def make_row(
 ) -> dict[str, Any]:
   """One row: the scores of a set of images by one network, and what they cost."""
   scores = evaluation.evaluate(key, against, drawn.images)
-  # The paper's buildings are LSUN's churches; other buildings stand in for them.
-  paper = PAPER.get(dataset, PAPER["lsun/church_outdoor"] if "building" in dataset else {})
+  stands_in = any(word in dataset.lower() for word in ("building", "church"))
+  paper = PAPER.get(dataset, PAPER[_CHURCHES] if stands_in else {})
   return {
     "dataset": dataset, "model": model, "network": network, **scores.as_dict(),
     "paper": paper.get(model), "training_seconds": drawn.training_seconds,
@@ -234,13 +261,14 @@ def judges(
   train_set: data.Dataset,
   *,
   data_dir: str | None,
+  image_size: int | None,
   scenes: str | None,
   inception_weights: str | None,
 ) -> Iterator[tuple[str, metrics.Network]]:
   """The networks that a data set is judged by, with what they are called."""
   judging = scoring.judging_set(dataset, train_set.labels, scenes)
   if judging is not None:
-    found = scoring.judge(judging, data_dir=data_dir)
+    found = scoring.judge(judging, data_dir=data_dir, image_size=image_size)
     of = dataset if judging == dataset else "scenes"
     yield f"classifier of {of}, {found.test_accuracy:.2%} on test images", found.classifier
   if inception_weights is not None:
@@ -314,8 +342,17 @@ def _number(mean: float, deviation: float) -> str:
   return f"{mean:.2f} +- {deviation:.2f}"
 
 
-def _write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-  work.write_json(folder / "table2.json", {"rows": list(rows)})
+def _paper(row: Mapping[str, Any]) -> str:
+  """The paper's number, and whose it is where not of the same data."""
+  if not row["paper"]:
+    return "-"
+  return _number(*row["paper"]) + ("" if row["dataset"] in PAPER else " (LSUN)")
+
+
+def _write(
+  folder: pathlib.Path, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> None:
+  work.write_json(folder / TABLE, {"settings": settings, "rows": list(rows)})
   (folder / "table2.txt").write_text(as_text(rows))
   (folder / "table2.tex").write_text(as_latex(rows))
 

@@ -29,6 +29,9 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   """
   nsn = sample.load_model(folder)
   facts = work.read_config(folder)
+  if not facts:
+    raise OSError(f"workdirs: expected folders of experiments.train, got {str(folder)!r}, without "
+                  f"{work.CONFIG}")
   paper = _paper(facts["preset"] or "")
   size = facts["data"]["shape"][1]
   rows = []

@@ -33,7 +33,7 @@ METRICS = "metrics.jsonl"
 #: What a launcher may leave in a workdir: `--overwrite` takes these away and nothing else.
 _OUTPUTS = (
   MODEL, PARTIAL, METRICS, work.CONFIG, "growth.png", "samples.png", "filters_layer*.png",
-  "samples_grid.png", "samples.npz",
+  "samples_grid.png", "samples.npz", "model.*.json", "model.*.png",
 )  # fmt: skip
 
 #: Must be the same where training goes on: each decides what is found.
@@ -146,11 +146,7 @@ def train(
     facts["data"] = work.describe(images)
     initial = None
     if stored:
-      if facts["data"] != stored.get("data", facts["data"]):
-        raise ValueError(
-          f"dataset: expected the images that training in {folder} began with, got others "
-          f"under the same name {dataset!r}: give --overwrite to begin anew"
-        )
+      work.check_same_data(facts, stored, folder)
       if (folder / PARTIAL).is_file():
         initial = nsn_jax.load(folder / PARTIAL)
     else:
@@ -184,16 +180,17 @@ def train(
       work.write_json(folder / work.CONFIG, facts | {"seconds": seconds})
       line.layer_done(nsn.num_layers - 1, records)
 
+    start = time.perf_counter()  # Loading is not training.
     nsn = nsn_jax.fit(
       jax.random.key(seed), images, config,
       initial=initial, report=tell, on_layer=keep, memory_budget_gb=memory_budget_gb,
     )  # fmt: skip
+    seconds = time.perf_counter() - start
     nsn_jax.save(folder / MODEL, nsn)
     (folder / PARTIAL).unlink(missing_ok=True)
     doing = "while drawing"
     history = read_metrics(folder)
     draw(folder, nsn, history, seed, num_samples)
-    seconds = time.perf_counter() - start
     facts.update(seconds=before + seconds, finished=True, num_filters=list(nsn.num_filters))
     work.write_json(folder / work.CONFIG, facts)
     line.say(f"the network and its pictures are in {folder}")

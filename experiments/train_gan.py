@@ -87,14 +87,15 @@ def train(
   facts: dict[str, Any] = {
     "model": model, "options": dict(options or {}), "dataset": dataset, "data_dir": data_dir,
     "image_size": image_size, "limit": limit, "seed": seed, "num_epochs": num_epochs,
-    "scenes": scenes,
+    "scenes": scenes, "score_every": score_every, "score_samples": score_samples,
   }  # fmt: skip
   loaded = data.load(dataset, data_dir=data_dir, image_size=image_size, limit=limit)
   made = baselines.make(model, loaded.images.shape[1:], **facts["options"])
+  facts["data"] = work.describe(loaded.images)
   judging = scoring.judging_set(dataset, loaded.labels, scenes) if score_every else None
   if score_every and judging is None:
     raise scoring.no_judge(dataset, "--score_every=0")
-  stored = _prepare(folder, facts, resume, overwrite)
+  stored = _stored(folder, facts, resume, overwrite)
   rows = read_epochs(folder) if stored else []
   if stored.get("finished") and len(rows) >= num_epochs:
     return load(folder)[:2]  # And its record stays that of its training.
@@ -105,10 +106,13 @@ def train(
       data.load(dataset, split=split, data_dir=data_dir, image_size=image_size)
       for split in ("train", "test")
     )
-    network = scoring.judge(judging, data_dir=data_dir).classifier
+    network = scoring.judge(judging, data_dir=data_dir, image_size=image_size).classifier
     against = evaluation.reference(network, *sets)
+  if not stored:  # What is known to fail must fail before anything is removed.
+    work.remove(folder, _OUTPUTS)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
   train_key, show_key, score_key = jax.random.split(jax.random.key(seed), 3)
-  facts |= {"data": work.describe(loaded.images), **work.surroundings()}
+  facts |= work.surroundings()
   work.write_json(folder / work.CONFIG, facts | {"seconds": _seconds(rows), "finished": False})
   line = _Line(num_epochs)
   try:
@@ -188,7 +192,7 @@ def _seconds(rows: Sequence[Mapping[str, Any]]) -> float:
   return math.fsum(row["seconds"] for row in rows)
 
 
-def _prepare(
+def _stored(
   folder: pathlib.Path, facts: Mapping[str, Any], resume: bool, overwrite: bool
 ) -> dict[str, Any]:
   """What training in the folder began with, where it is to go on; else an empty folder's worth."""
@@ -196,14 +200,13 @@ def _prepare(
   stored = work.read_config(folder)
   if stored and resume:
     work.check_same(facts, stored, _DECISIVE, folder)
+    work.check_same_data(facts, stored, folder)
     return stored
   if stored and not overwrite:
     raise ValueError(
       f"workdir: expected a folder without a training, got {str(folder)!r}: give --resume to go on "
       "with it, or --overwrite to begin anew"
     )
-  work.remove(folder, _OUTPUTS)
-  shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
   return {}
 
 
@@ -277,8 +280,8 @@ def _main() -> None:
     image_size=setting("image_size"),
     limit=setting("limit"),
     seed=setting("seed"),
-    score_every=given.score_every,
-    score_samples=given.score_samples,
+    score_every=setting("score_every"),
+    score_samples=setting("score_samples"),
     scenes=setting("scenes"),
     resume=given.resume,
     overwrite=given.overwrite,

@@ -111,8 +111,9 @@ def _define_flags() -> None:
 def _main() -> None:
   """Tunes, scores on fresh noise, and writes the setting beside the model."""
   given = flags.FLAGS
+  dataset = command_line.judged_dataset()
   model = command_line.required("model", "a model file")
-  judge = scoring.judge(given.dataset, data_dir=given.data_dir)
+  judge = scoring.judge(dataset, data_dir=given.data_dir)
   print(f"judge: test accuracy {judge.test_accuracy:.4f}")
   print(f"real test images: {scoring.score(judge, judge.test.images).row()}")
   nsn = nsn_jax.load(model)

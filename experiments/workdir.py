@@ -120,6 +120,31 @@ def check_same(
     )
 
 
+def check_same_data(
+  facts: Mapping[str, Any], stored: Mapping[str, Any], folder: pathlib.Path
+) -> None:
+  """Raises ValueError where the images are not those that training in the folder began with."""
+  if facts["data"] != stored.get("data", facts["data"]):
+    raise ValueError(
+      f"dataset: expected the images that training in {folder} began with, got others "
+      f"under the same name {facts['dataset']!r}: give --overwrite to begin anew"
+    )
+
+
+def check_table(asked: Mapping[str, Any], stored: Mapping[str, Any], place: pathlib.Path) -> None:
+  """Compares what decides all rows of a table, or all stages, with what those there were made by.
+
+  Raises:
+    ValueError: for the first that differs: its rows would stand beside rows of another kind.
+  """
+  for name, value in asked.items():
+    if stored.get(name, value) != value:
+      raise ValueError(
+        f"{name}: expected {stored[name]!r}, as what is in {place} was made, got {value!r}: give "
+        "another --workdir"
+      )
+
+
 def _difference(name: str, began: Any, now: Any) -> tuple[str, Any, Any]:
   """The first value that differs in two nested JSON values, and its name."""
   if isinstance(began, dict) and isinstance(now, dict):

@@ -366,6 +366,33 @@ def test_sampler_flags():
   assert "gamma" not in absl_flags.FLAGS  # importing a launcher defines no flag
 
 
+def test_a_models_own_data_set_is_the_default(run_python, tmp_path):
+  (tmp_path / "config.json").write_text('{"dataset": "digits"}')
+  (tmp_path / "other").mkdir()
+  script = """
+import pathlib
+from absl import flags
+from experiments import flags as command_line
+command_line.define_judged_model()
+model = pathlib.Path("{}") / "model.safetensors"
+for arguments in ([], ["--dataset=mnist"]):
+  flags.FLAGS(["x", f"--model={model}", *arguments])
+  try:
+    print(command_line.judged_dataset())
+  except (ValueError, OSError) as error:
+    print(error)
+"""
+
+  def found(folder):
+    return run_python(script.replace("{}", str(folder))).splitlines()
+
+  assert "model: expected a model file, found none at" in found(tmp_path)[0]
+  for folder in (tmp_path, tmp_path / "other"):
+    (folder / "model.safetensors").touch()
+  assert found(tmp_path) == ["digits", "mnist"]
+  assert "dataset: expected one of digits" in found(tmp_path / "other")[0]
+
+
 # As `python -m`; but a shell's background job, as these tests may be, hands on an ignored Ctrl-C.
 _AS_MAIN = """
 import runpy, signal, sys

@@ -55,14 +55,22 @@ def test_table1(small, judge: scoring.Judge, tmp_path, monkeypatch):
   assert len(set(vae["scores"])) == 2
   assert len(nsn["density"]["layers"]) == 2 and vae["density"]["bits"] > 0
   text = (tmp_path / "table1.txt").read_text()
-  assert text.split("\n")[0].split() == ["NSN", "VAE"] and "found" in text
-  # What is there is not made again; other settings are.
+  caption, head = text.split("\n")[:2]
+  assert caption == "digits, 200 training images; each score is of 60 samples"
+  assert head.split() == ["NSN", "VAE"] and "found" in text
+  lines = {line.split("  ")[0]: line.split()[-2:] for line in text.split("\n")}
+  assert lines["epochs"] == ["-", "1"] and lines["collapsed"] == ["-", "-"]  # of GANs alone
+  # What is there is not made again, what is missing is; rows of other settings stay as they are.
   monkeypatch.setattr(table1, "make_row", lambda *_: pytest.fail("made again"))
   assert table1.make_table(tmp_path, ["vae"], settings, judge) == [vae]
   with pytest.raises(pytest.fail.Exception, match="made again"):
+    table1.make_table(tmp_path, ["dcgan"], settings, judge)
+  with pytest.raises(ValueError, match=r"num_seeds: expected 2, .* got 3: give another --workdir"):
     table1.make_table(tmp_path, ["vae"], dataclasses.replace(settings, num_seeds=3), judge)
-  with pytest.raises(ValueError, match=r"models: expected some of real, .*, got 'gan'"):
-    table1.make_table(tmp_path, ["gan"], settings, judge)
+  assert (tmp_path / "table1.txt").read_text() == text
+  for name in ("gan", "real"):
+    with pytest.raises(ValueError, match=rf"models: expected some of dcgan, .*, got '{name}'"):
+      table1.make_table(tmp_path, [name], settings, judge)
 
 
 def test_densities_are_the_models_own(nsn):
@@ -107,7 +115,7 @@ def test_a_seed_that_diverges_is_told_and_not_left_out(judge: scoring.Judge, tmp
 
 
 def test_epsilon(nsn, judge: scoring.Judge, tmp_path, monkeypatch):
-  monkeypatch.setattr(epsilon, "EPSILONS", (None, 1.0))
+  monkeypatch.setattr(epsilon, "EPSILONS", (1.0,))
   monkeypatch.setattr(epsilon, "_BETAS", (1.0, 2.0))
   images = data.load("digits", limit=150).images
   lines: list[str] = []
@@ -207,6 +215,11 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
     "interpolation", "style", "tables34"
   ]  # fmt: skip
   assert paper.records(tmp_path)[0] == facts
+  # A network that was trained anew is shown anew.
+  config = place / work.CONFIG
+  before = work.read_json(config)
+  work.write_json(config, before | {"seconds": before["seconds"] + 1})
+  assert paper.run(changed, tmp_path) and not paper.run(changed, tmp_path)
   failing = wanted[0]._replace(arguments=("--model=none",))
   with pytest.raises(OSError, match="interpolation ended with exit code 1"):
     paper.run(failing, tmp_path)
@@ -242,6 +255,17 @@ def test_the_report_shows_table_2_where_it_is_there(tmp_path):
   assert len(found.pictures) == 2 and not found.open
   assert "samples of DCGAN" in page and "training of DCGAN" in page
   assert "IS 6.50, worse than DCGAN&#39;s by 1.50" in page
+
+
+def test_a_trial_does_not_pass_for_a_whole_run(run_python, tmp_path):
+  (tmp_path / "settings.json").write_text('{"limit": 60}')
+  script = f"""
+import sys, runpy
+sys.argv = ["paper", "--datasets=digits", "--workdir={tmp_path}"]
+runpy.run_module("experiments.paper", run_name="__main__")
+"""
+  with pytest.raises(AssertionError, match=r"limit: expected 60, as .*, got None: give another"):
+    run_python(script)
 
 
 def test_bad_stages_are_refused(run_python, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 import nsn_jax
 from experiments import contenders, scoring, table2, train_gan
+from experiments import workdir as work
 from nsn_jax import configs, data
 
 SCORES = {
@@ -125,7 +126,19 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(table2, "draw", lambda *_, **__: pytest.fail("drawn again"))
   assert table2.make_table(workdir=tmp_path, models=["nsn", "real"], **few) == found
   with pytest.raises(pytest.fail.Exception, match="drawn again"):
-    table2.make_table(workdir=tmp_path, models=["nsn"], **few | {"num_samples": 151})
+    table2.make_table(workdir=tmp_path, models=["vae"], **few | {"num_epochs": 2})
+  for name, value in (("num_samples", 151), ("limit", 299), ("seed", 1), ("image_size", 14)):
+    with pytest.raises(ValueError, match=rf"{name}: expected .* got {value}: give another"):
+      table2.make_table(workdir=tmp_path, models=["nsn"], **few | {name: value})
+  assert json.loads((tmp_path / "table2.json").read_text())["rows"] == found
+  # A model that was trained on since is judged anew, and one of other data is no row of these.
+  config = tmp_path / "digits" / "nsn" / work.CONFIG
+  before = work.read_json(config)
+  work.write_json(config, before | {"seconds": before["seconds"] + 1})
+  with pytest.raises(pytest.fail.Exception, match="drawn again"):
+    table2.make_table(workdir=tmp_path, models=["nsn"], **few)
+  with pytest.raises(ValueError, match=r"limit: expected 300, as training in .* began, got 200"):
+    contenders.find("nsn", tmp_path / "digits" / "nsn", dataset="digits", limit=200)
   # A finished training is taken as it is, however many epochs the model's default asks for.
   found = contenders.find("vae", tmp_path / "digits" / "vae", dataset="digits", limit=300)
   assert found.facts["num_epochs"] == 1 == len(train_gan.read_epochs(tmp_path / "digits" / "vae"))
