@@ -94,7 +94,7 @@ def find(
     nsn = sample.load_model(folder)
     return Contender(
       lambda key, count: pictures.to_uint8(nsn_jax.sample(key, nsn, count)),
-      baselines.num_parameters(nsn), work.read_config(folder), nsn,
+      baselines.num_parameters(nsn), work.config_of_training(folder), nsn,
     )  # fmt: skip
   if num_epochs is None and stored.get("finished"):
     num_epochs = stored["num_epochs"]

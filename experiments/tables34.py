@@ -28,10 +28,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     OSError: where there is no finished training.
   """
   nsn = sample.load_model(folder)
-  facts = work.read_config(folder)
-  if not facts:
-    raise OSError(f"workdirs: expected folders of experiments.train, got {str(folder)!r}, without "
-                  f"{work.CONFIG}")
+  facts = work.config_of_training(folder)
   paper = _paper(facts["preset"] or "")
   size = facts["data"]["shape"][1]
   rows = []

@@ -52,6 +52,21 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
   return read_json(folder / CONFIG)
 
 
+def config_of_training(folder: pathlib.Path) -> dict[str, Any]:
+  """The record of a finished training.
+
+  Raises:
+    OSError: where there is none, as beside a model file that came from elsewhere.
+  """
+  found = read_config(folder)
+  if "seconds" not in found:
+    raise OSError(
+      f"workdir: expected a training's folder, with {CONFIG}, got {str(folder)!r}: train one with "
+      "python -m experiments.train"
+    )
+  return found
+
+
 def read_json(path: pathlib.Path) -> dict[str, Any]:
   """The JSON object of a file; empty where there is none.
 

@@ -159,6 +159,10 @@ def test_tables_3_and_4(tmp_path):
   assert row.split()[:4] == ["0", "28x28", "28x28,", "1"]
   with pytest.raises(OSError, match="expected a folder with model"):
     tables34.read(tmp_path / "none")
+  (tmp_path / "alone").mkdir()
+  nsn_jax.save(tmp_path / "alone" / train.MODEL, result.nsn)
+  with pytest.raises(OSError, match=r"workdir: expected a training's folder, with config.json"):
+    tables34.read(tmp_path / "alone")
   # The paper's churches stand beside any network of their preset, plain ones too.
   work.write_json(tmp_path / work.CONFIG, work.read_config(tmp_path) | {"preset": "church-plain"})
   assert [row["paper"] for row in tables34.read(tmp_path)["layers"]] == [273]
