@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -41,11 +41,11 @@ class Contender:
   state: Any = None
 
 
-def check(names: Sequence[str]) -> None:
-  """Raises ValueError for a name that is none of `NAMES`."""
+def check(names: Sequence[str], known: Collection[str] = NAMES) -> None:
+  """Raises ValueError for a name that is none of those known."""
   for name in names:
-    if name not in NAMES:
-      raise ValueError(f"models: expected some of {', '.join(NAMES)}, got {name!r}")
+    if name not in known:
+      raise ValueError(f"models: expected some of {', '.join(known)}, got {name!r}")
 
 
 def find(

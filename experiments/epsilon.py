@@ -70,8 +70,8 @@ def vary(
   """
   train_key, sample_key = jax.random.split(key)
   rows, strips = [], []
-  own = nsn.config.whitening_epsilon
-  for epsilon in (None, *sorted({*EPSILONS, own or EPSILONS[0]})):
+  whitened = {*EPSILONS, nsn.config.whitening_epsilon}
+  for epsilon in (None, *sorted(tried for tried in whitened if tried is not None)):
     found = nsn_jax.fit(train_key, images, config_like(nsn, epsilon))
     sampler = found.config.sampler
     row: dict[str, Any] = {"epsilon": epsilon, "num_filters": list(found.num_filters)}

@@ -4,11 +4,11 @@
     python -m experiments.paper --data_dir=... --workdir=runs/paper     # goes on after Ctrl-C
 
 Each stage is one of the other launchers' commands, run in a folder below the workdir; what is done
-is kept in `done/` and not done again, unless the command has changed; `stages.json` lists it, with
-command, time, device and commit. `report.html` then shows every table and figure in one file: the
-paper's numbers beside ours, how each was computed, on what, in what time, by which commit. Table 2
-takes days without an accelerator and is run apart (`experiments.table2 --workdir=WORKDIR/table2`);
-the report shows it where it is there.
+is kept in `done/` and not done again, unless the command has changed or a network that it shows was
+trained anew; `stages.json` lists it, with command, time, device and commit. `report.html` then
+shows every table and figure in one file: the paper's numbers beside ours, how each was computed, on
+what, in what time, by which commit. Table 2 takes days without an accelerator and is run apart
+(`experiments.table2 --workdir=WORKDIR/table2`); the report shows it where it is there.
 """
 
 import pathlib

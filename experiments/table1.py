@@ -93,9 +93,7 @@ def make_table(
     OSError: where the folder cannot be written.
   """
   folder = work.open_folder(workdir)
-  for model in models:
-    if model not in MODELS:
-      raise ValueError(f"models: expected some of {', '.join(MODELS)}, got {model!r}")
+  contenders.check(models, MODELS)
   place = folder / "table1.json"
   stored = work.read_json(place).get("rows", [])
   for row in stored:

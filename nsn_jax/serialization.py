@@ -63,7 +63,7 @@ def _config(text: str) -> NetworkConfig:
 
 
 def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
-  """Arrays to a network. Raises KeyError or ValueError where they do not fit together."""
+  """Arrays to a network. Raises LookupError or ValueError where they do not fit together."""
   for name, value in arrays.items():
     if value.dtype != np.float32 or not np.isfinite(value).all():
       raise ValueError(f"array {name}: expected finite float32, got {value.dtype} or not finite")
@@ -90,9 +90,8 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
       break  # trained in part
     filters = Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields))
     mean, variance = filters
-    some = mean.ndim == 4 and variance.ndim == 1 and variance.size
-    own = mean.shape[-1] if mean.ndim == 4 else 1
-    expected = (variance.size, layer.kernel, layer.kernel, channels or own)
+    expected = (variance.size, layer.kernel, layer.kernel, channels or mean.shape[-1])
+    some = variance.ndim == 1 and variance.size
     if not some or mean.shape != expected or not (variance > 0).all():
       raise ValueError(f"array filters.{index}.mean: expected shape {expected} and positive "
                        f"variances, got {mean.shape}")
@@ -131,5 +130,5 @@ def load(path: str | os.PathLike[str]) -> NSN:
     ) from error
   try:
     return _checked(arrays, _config(metadata["config"]))
-  except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+  except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
     raise ValueError(f"path: the model file does not make a network: {path} ({error})") from error

@@ -192,9 +192,7 @@ def sample_patches(
   chosen = np.sort(rng.permutation(stream.num_images)[:num_images])
   positions = np.argsort(rng.random((num_images, per_image)), axis=1)[:, :each].astype(np.int32)
   size = _batch_images(stream, (kernel, stride))
-  if stream.encoder.whitening is not None:
-    size = max(size, _WHITENED_AT_ONCE)  # Each batch reads its matrices.
-  size = min(size, num_images)
+  size = min(size * _parts_at_once(stream, size), num_images)
   found = []
   for i in range(0, num_images, size):
     rows = chosen[i : i + size]
