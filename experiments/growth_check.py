@@ -19,15 +19,9 @@ from sklearn.cluster import KMeans
 
 import nsn_jax
 from experiments import flags as command_line
+from experiments import tables34
+from experiments import workdir as work
 from nsn_jax import data, em, layer, stream
-
-#: The paper's numbers of filters (Tables 3 and 4).
-PAPER = {
-  "mnist": (96, 130, 131),
-  "fashion_mnist": (140, 238, 256),
-  "lfw": (284, 242, 240, 235, 161),
-  "lsun/church_outdoor": (273, 263, 325, 398, 210),
-}
 
 
 def kmeans_filters(patches: np.ndarray, num_filters: int, seed: int) -> nsn_jax.Filters:
@@ -95,7 +89,7 @@ def _main() -> None:
   rows = check(
     jax.random.key(given.seed), nsn, dataset.images, given.seed, int(given.memory_budget_gb * 1e9)
   )
-  paper = PAPER.get(name, ())
+  paper = tables34.paper_counts(work.read_config(pathlib.Path(model).parent).get("preset"))
   print(f"{model} on {len(dataset.images)} images of {name}")
   print("layer  filters  paper  mean best similarity: grown  k-means + EM  difference")
   for row in rows:

@@ -26,6 +26,7 @@ from experiments import pictures
 from experiments import workdir as work
 from nsn_jax import applications, data, metrics
 
+Pixels = npt.NDArray[np.uint8]
 Images = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -35,6 +36,7 @@ _NUM_ROUNDS = 4
 _SHOWN = 10
 #: Side of SSIM's window.
 _WINDOW = 7
+_WHITE = np.float32(255)
 
 
 def masks(height: int, width: int) -> dict[str, Mask]:
@@ -57,22 +59,23 @@ def masks(height: int, width: int) -> dict[str, Mask]:
 
 
 def fillings(
-  key: jax.Array, nsn: nsn_jax.NSN, training: Images, images: Images, mask: Mask
+  key: jax.Array, nsn: nsn_jax.NSN, training: Pixels, images: Pixels, mask: Mask
 ) -> dict[str, npt.NDArray]:
   """Each method's fillings of the images, float [M, N, H, W, C] in [0, 1]; M draws of NSN."""
   visible = ~mask[..., None]
-  mean = training.mean(axis=0)
-  paper = applications.fill(key, nsn, images, mask, _NUM_DRAWS)
-  rounds = applications.fill(key, nsn, images, mask, num_rounds=_NUM_ROUNDS)
+  unit = images.astype(np.float32) / _WHITE
+  mean = (training.mean(axis=0) / _WHITE).astype(np.float32)
+  paper = applications.fill(key, nsn, unit, mask, _NUM_DRAWS)
+  rounds = applications.fill(key, nsn, unit, mask, num_rounds=_NUM_ROUNDS)
   nearest = metrics.nearest(training[:, ~mask], images[:, ~mask])
   inpainted = np.stack([
-    restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image in images * visible
+    restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image in unit * visible
   ])
   return {
     "NSN": np.clip(paper, 0.0, 1.0),
     "NSN, 4 rounds": np.clip(rounds, 0.0, 1.0),
-    "mean image": np.where(visible, images, mean)[None],
-    "nearest image": np.where(visible, images, training[nearest.position])[None],
+    "mean image": np.where(visible, unit, mean)[None],
+    "nearest image": np.where(visible, unit, training[nearest.position] / _WHITE)[None],
     "biharmonic": np.clip(inpainted, 0.0, 1.0)[None],
   }
 
@@ -93,8 +96,8 @@ def scores(original: Images, filled: npt.NDArray, mask: Mask) -> tuple[float, fl
 def occlude(
   key: jax.Array,
   nsn: nsn_jax.NSN,
-  training: npt.NDArray[np.uint8],
-  images: npt.NDArray[np.uint8],
+  training: Pixels,
+  images: Pixels,
   folder: pathlib.Path,
   report: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
@@ -111,10 +114,10 @@ def occlude(
   Returns:
     Plain values: mask, method, psnr, ssim, share of pixels occluded.
   """
-  unit, train = (x.astype(np.float32) / np.float32(255) for x in (images, training))
+  unit = images.astype(np.float32) / _WHITE
   rows = []
   for index, (name, mask) in enumerate(masks(*images.shape[1:3]).items()):
-    filled = fillings(jax.random.fold_in(key, index), nsn, train, unit, mask)
+    filled = fillings(jax.random.fold_in(key, index), nsn, training, images, mask)
     for method, draws in filled.items():
       found = np.mean([scores(unit, draw, mask) for draw in draws], axis=0)
       rows.append({

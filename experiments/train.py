@@ -320,7 +320,7 @@ def preset_of(dataset: str) -> str:
   if name not in nsn_jax.configs.names():
     raise ValueError(
       f"preset: expected one of {', '.join(nsn_jax.configs.names())}, got none, and {dataset!r} "
-      "has none of its own: give --preset=..."
+      "has none of its own: experiments.train takes one by --preset=..."
     )
   return name
 

@@ -25,14 +25,11 @@ from nsn_jax.config import LayerConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN, check_trained
 from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
-from nsn_jax.whitening import unwhiten
+from nsn_jax.whitening import IMAGES_AT_ONCE, unwhiten
 
 #: Values of the largest intermediate array of a batch of samples: it should fit a cache on CPU.
 _BATCH_VALUES_CPU = 1 << 20
 _BATCH_VALUES_ACCELERATOR = 1 << 28
-#: Samples a program draws at least, in batches one after the other: the whitening's inverse, 200 MB
-#: for 64x64x3, is read once for so many.
-_GROUP = 64
 
 
 class _Knobs(NamedTuple):
@@ -229,7 +226,7 @@ def _run(
   knobs, static = _prepare(nsn, sampler, lowest, top)
   height, width = (1, 1) if feature_map is None else feature_map.shape[1:3]
   batch = min(_batch_size(nsn, (height, width), lowest, top), num_samples)
-  group = -(-min(max(batch, _GROUP), num_samples) // batch) * batch
+  group = -(-min(max(batch, IMAGES_AT_ONCE), num_samples) // batch) * batch
   found = []
   for start in range(0, num_samples, group):
     # A last group is drawn whole and cut, so that one shape is compiled.

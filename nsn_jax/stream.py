@@ -13,14 +13,11 @@ from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import first_map, layer_map, map_sizes
 from nsn_jax.patches import extract_patches, num_positions
-from nsn_jax.whitening import Whitening
+from nsn_jax.whitening import IMAGES_AT_ONCE, Whitening
 
 #: Bytes of patches a batch holds. On CPU about a cache: eight times as much is half as fast.
 _BATCH_BYTES_CPU = 1 << 23
 _BATCH_BYTES_ACCELERATOR = 1 << 30
-#: Images that are whitened at once, at least: the matrices of 64x64 pixels are as many bytes as
-#: thousands of images, and are read anew for each batch.
-_WHITENED_AT_ONCE = 64
 #: Share of the memory budget that whitened images may take.
 _WHITENED_SHARE = 4
 #: Patches drawn from one image for growth, where there are images enough. More of fewer images
@@ -145,7 +142,7 @@ def _batch_images(stream: MapStream, window: tuple[int, int], at_least: int = 0)
 
 def _parts_at_once(stream: MapStream, batch_images: int) -> int:
   """Batches that are encoded at once."""
-  return -(-_WHITENED_AT_ONCE // batch_images) if stream.encoder.whitening is not None else 1
+  return -(-IMAGES_AT_ONCE // batch_images) if stream.encoder.whitening is not None else 1
 
 
 def _filled(batch: np.ndarray, size: int) -> np.ndarray:
@@ -261,7 +258,7 @@ def of_images(
   stream = MapStream(images, Encoder(whitening))
   if whitening is None:
     return stream
-  return _held(stream, _WHITENED_AT_ONCE, memory_budget // _WHITENED_SHARE, report)
+  return _held(stream, IMAGES_AT_ONCE, memory_budget // _WHITENED_SHARE, report)
 
 
 def _held(

@@ -15,6 +15,9 @@ from nsn_jax import checks, numerics
 
 #: Images whose centred float32 copies are held at a time.
 _BATCH_BYTES = 1 << 28
+#: Images a program whitens, or unwhitens, at least: the matrices of 64x64x3, 200 MB each, are as
+#: many bytes as thousands of images, and are read anew for each batch.
+IMAGES_AT_ONCE = 64
 
 
 class Whitening(NamedTuple):

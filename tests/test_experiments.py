@@ -352,7 +352,7 @@ def test_progress_line_on_a_terminal(monkeypatch):
 def test_preset_of_a_data_set():
   assert train.preset_of("mnist") == "mnist"
   assert train.preset_of("folder:pictures") == train.preset_of("lsun/church_outdoor") == "church"
-  with pytest.raises(ValueError, match=r"preset: expected one of .*mnist.* give --preset"):
+  with pytest.raises(ValueError, match=r"preset: expected one of .*mnist.* --preset"):
     train.preset_of("npz:pictures.npz")
 
 

@@ -45,20 +45,20 @@ def test_scores_inside_the_mask_by_hand():
 
 def test_fillings_keep_what_is_visible(nsn):
   training, images = (
-    data.load("digits", split=split, limit=8).images / np.float32(255)
-    for split in ("train", "test")
+    data.load("digits", split=split, limit=8).images for split in ("train", "test")
   )
+  unit = images / np.float32(255)
   mask = occlusion.masks(28, 28)["square"]
   found = occlusion.fillings(KEY, nsn, training, images, mask)
   assert list(found) == ["NSN", "NSN, 4 rounds", "mean image", "nearest image", "biharmonic"]
   for draws in found.values():
     assert draws.shape[1:] == images.shape and draws.min() >= 0 and draws.max() <= 1
-    same = np.broadcast_to(images, draws.shape)[:, :, ~mask]
+    same = np.broadcast_to(unit, draws.shape)[:, :, ~mask]
     # Biharmonic inpainting computes in float64.
     np.testing.assert_allclose(draws[:, :, ~mask], same, atol=1e-6)
   # An image that was trained on is its own nearest.
   again = occlusion.fillings(KEY, nsn, training, training[:3], mask)["nearest image"]
-  np.testing.assert_array_equal(again[0], training[:3])
+  np.testing.assert_array_equal(again[0], training[:3] / np.float32(255))
 
 
 def test_occlusion(nsn, tmp_path):

@@ -291,7 +291,7 @@ def test_fewer_samples_are_the_first_of_more(monkeypatch):
   # Products of other sizes may round otherwise.
   np.testing.assert_allclose(sample(KEY, nsn, NUM, plain), whole[:NUM], atol=1e-5)
   monkeypatch.setattr(sampling, "_batch_size", lambda *_: NUM // 2)
-  monkeypatch.setattr(sampling, "_GROUP", NUM)  # Groups of 8, 8 and 4, each of batches of 4.
+  monkeypatch.setattr(sampling, "IMAGES_AT_ONCE", NUM)  # Groups of 8, 8, 4: batches of 4.
   np.testing.assert_allclose(sample(KEY, nsn, 20, plain), whole, atol=1e-5)
   noisy = np.asarray(sample(KEY, nsn, 20))
   assert noisy.shape == (20, 5, 5, CHANNELS)
@@ -320,7 +320,7 @@ def test_decoded_maps_do_not_depend_on_those_after_them(monkeypatch):
   nsn, maps = _network(), _maps(1)
   first = decode(KEY, nsn, maps)
   monkeypatch.setattr(sampling, "_batch_size", lambda *_: NUM)
-  monkeypatch.setattr(sampling, "_GROUP", NUM)
+  monkeypatch.setattr(sampling, "IMAGES_AT_ONCE", NUM)
   more = decode(KEY, nsn, np.concatenate([maps, maps, maps[:3]]))
   assert more.shape == (2 * NUM + 3, 5, 5, CHANNELS)
   np.testing.assert_array_equal(more[:NUM], first)

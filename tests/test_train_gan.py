@@ -8,7 +8,7 @@ import pytest
 
 from experiments import evaluation, scoring, train_gan
 from experiments import workdir as work
-from nsn_jax import baselines, data
+from nsn_jax import baselines, data, metrics
 
 SETTINGS = {"model": "vae", "dataset": "digits", "options": {"hidden": 16}, "num_epochs": 3}
 
@@ -97,6 +97,47 @@ def test_resume_ends_as_if_it_had_never_stopped(tmp_path, monkeypatch):
     workdir=tmp_path / "b", score_every=0, resume=True, **SETTINGS | {"num_epochs": 4}
   )
   assert len(train_gan.read_epochs(tmp_path / "b")) == 4
+
+
+def test_resume_takes_every_setting_that_is_not_given_from_the_training(tmp_path, run_python):
+  stored = SETTINGS | {
+    "data_dir": None, "image_size": 14, "limit": 50, "seed": 3, "score_every": 4,
+    "score_samples": 77, "scenes": "photos",
+  }  # fmt: skip
+  (tmp_path / work.CONFIG).write_text(json.dumps(stored))
+  said = run_python(f"""
+import json
+from absl import flags
+from experiments import train_gan
+train_gan.train = lambda **given: print(json.dumps(given))
+train_gan._define_flags()
+flags.FLAGS(["x", "--workdir={tmp_path}", "--resume", "--score_every=2"])
+train_gan._main()
+""")
+  found = json.loads(said)
+  assert found.pop("resume") and not found.pop("overwrite")
+  assert found == stored | {"workdir": str(tmp_path), "score_every": 2}
+
+
+def test_resized_images_are_judged_at_their_size(tmp_path, monkeypatch):
+  architecture = metrics.Architecture(channels=(4,), kernels=(5,), num_features=8)
+
+  def judge(name, *, image_size, **_):
+    train, test = (
+      data.load(name, split=split, image_size=image_size) for split in ("train", "test")
+    )
+    classifier = metrics.train_classifier(
+      jax.random.key(0), train.images, train.labels, num_epochs=1, architecture=architecture
+    )
+    return scoring.Judge(classifier, 0.0, train, test)
+
+  monkeypatch.setattr(scoring, "judge", judge)
+  train_gan.train(
+    workdir=tmp_path, image_size=14, score_samples=50, **SETTINGS | {"num_epochs": 1}
+  )
+  (row,) = train_gan.read_epochs(tmp_path)
+  assert row["scores"]["num_images"] == 50
+  assert train_gan.load(tmp_path)[0].image_shape == (14, 14, 1)
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path):

@@ -188,7 +188,7 @@ def test_batches_of_any_size_agree(images, trained, monkeypatch):
   patch_bytes = 4 * 9 * nsn.num_filters[0]
   monkeypatch.setattr(stream, "_BATCH_BYTES_CPU", 128 * patch_bytes)  # 128, 128 and 44 images
   cut = statistics()
-  monkeypatch.setattr(stream, "_WHITENED_AT_ONCE", 200)  # twice 128 images, the second time filled
+  monkeypatch.setattr(stream, "IMAGES_AT_ONCE", 200)  # twice 128 images, the second time filled
   in_parts = statistics()
   for found in (cut, in_parts):
     assert int(found.num_patches) == int(whole.num_patches) == NUM_IMAGES
