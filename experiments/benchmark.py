@@ -9,7 +9,6 @@ EM pass does, without variances.
 """
 
 import functools
-import json
 import math
 import pathlib
 import platform
@@ -24,6 +23,7 @@ from absl import flags
 
 import nsn_jax
 from experiments import flags as command_line
+from experiments import workdir as work
 from nsn_jax import data, em
 from nsn_jax.network import map_sizes
 
@@ -84,8 +84,8 @@ def em_rows(repeats: int) -> list[dict]:
 
     row: dict[str, float | None] = {"n": n, "d": d, "k": k, "bare_ms": bare * 1e3}
     row["nsn_jax"], row["nsn_jax_exact"] = em_pass(x) / bare, em_pass(tight) / bare
-    for name, work in (("faiss", _faiss(x, mean)), ("sklearn", _sklearn(x, mean))):
-      row[name] = least_seconds(work, min(repeats, 3)) / bare if work else None
+    for name, peer in (("faiss", _faiss(x, mean)), ("sklearn", _sklearn(x, mean))):
+      row[name] = least_seconds(peer, min(repeats, 3)) / bare if peer else None
     rows.append(row)
   return rows
 
@@ -168,7 +168,7 @@ def _main() -> None:
       f"{row['n']:7d}  {row['d']:5d}  {row['k']:3d}  {row['bare_ms']:7.1f}  {row['nsn_jax']:7.2f}  "
       f"{row['nsn_jax_exact']:9.2f}  {peers[0]:>5}  {peers[1]:>12}"
     )
-  result = {"device": device.device_kind, "em": rows}
+  result: dict[str, Any] = {"em": rows}
   if given.end_to_end:
     found = end_to_end(
       given.dataset, given.data_dir, given.preset, given.num_samples, given.repeats
@@ -185,7 +185,7 @@ def _main() -> None:
       f"({found['sample_products_seconds']:.1f} s in numpy)"
     )
   if given.json:
-    pathlib.Path(given.json).write_text(json.dumps(result, indent=2) + "\n")
+    work.write_result(pathlib.Path(given.json), result)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def _main() -> None:
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
   judge = scoring.judge(dataset, data_dir=given.data_dir)
   found = vary(jax.random.key(given.seed), nsn, judge, folder, given.num_samples)
-  work.write_json(folder / "effects.json", work.record() | found)
+  work.write_result(folder / "effects.json", found)
 
 
 if __name__ == "__main__":

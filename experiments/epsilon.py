@@ -123,9 +123,7 @@ def _main() -> None:
   if train.labels is not None:
     judge = scoring.judge(dataset, data_dir=given.data_dir)
   rows = vary(jax.random.key(given.seed), nsn, train.images, judge, folder, given.num_samples)
-  work.write_json(
-    folder / "epsilon.json", work.record() | {"num_images": len(train.images), "rows": rows}
-  )
+  work.write_result(folder / "epsilon.json", {"num_images": len(train.images), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ as many patches as growth saw, seeds the same EM over the full data, and both en
 the mean best similarity over all patches. The layer below is the network's own in both.
 """
 
-import json
 import pathlib
 import time
 
@@ -99,8 +98,7 @@ def _main() -> None:
       f"{index:5d}  {row['num_filters']:7d}  {count:>5}  {row['grown']:27.4f}  "
       f"{row['kmeans']:12.4f}  {row['difference']:+10.4f}"
     )
-  out = pathlib.Path(model).with_suffix(".growth.json")
-  out.write_text(json.dumps(rows, indent=2) + "\n")
+  work.write_result(pathlib.Path(model).with_suffix(".growth.json"), {"rows": rows})
 
 
 if __name__ == "__main__":

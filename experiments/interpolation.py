@@ -163,7 +163,7 @@ def _main() -> None:
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
   found = draw(jax.random.key(given.seed), nsn, folder, given.num_pairs, given.num_triples)
-  work.write_json(folder / "interpolation.json", work.record() | found)
+  work.write_result(folder / "interpolation.json", found)
   print(f"pairs {found['pairs']}, triples {found['triples']}: pictures are in {folder}")
 
 

@@ -154,7 +154,7 @@ def _main() -> None:
     dataset, split="test", data_dir=given.data_dir, limit=given.num_images
   ).images
   rows = occlude(jax.random.key(given.seed), nsn, training, images, folder)
-  work.write_json(folder / "occlusion.json", work.record() | {"rows": rows})
+  work.write_result(folder / "occlusion.json", {"rows": rows})
 
 
 if __name__ == "__main__":

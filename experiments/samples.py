@@ -95,7 +95,7 @@ def _main() -> None:
   found = draw(key, nsn, training, folder, given.num_samples)
   copies = check_copies(key, nsn, training, held_out)
   plain = {name: check._asdict() for name, check in copies.items()}
-  work.write_json(folder / "samples.json", work.record() | found | {"copies": plain})
+  work.write_result(folder / "samples.json", found | {"copies": plain})
   print(f"median distance to the nearest training image {found['nearest']:.3f}; see {folder}")
   for name, check in copies.items():
     print(

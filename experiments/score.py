@@ -8,9 +8,7 @@ histograms beside the model.
 """
 
 import dataclasses
-import json
 import pathlib
-import time
 
 import jax
 from absl import flags
@@ -18,6 +16,7 @@ from absl import flags
 import nsn_jax
 from experiments import flags as command_line
 from experiments import pictures, scoring
+from experiments import workdir as work
 
 
 def _define_flags() -> None:
@@ -34,11 +33,9 @@ def _main() -> None:
   judge = scoring.judge(dataset, data_dir=given.data_dir)
   real = scoring.score(judge, judge.test.images)
   nsn = nsn_jax.load(model)
-  start = time.perf_counter()
   score, images = scoring.score_samples(
     jax.random.key(given.seed), judge, nsn, given.num_samples
   )
-  seconds = time.perf_counter() - start
   print(f"judge: accuracy {judge.test_accuracy:.4f} on test images")
   print(f"real:    {real.row()}")
   print(f"samples: {score.row()}")
@@ -54,9 +51,8 @@ def _main() -> None:
     "judge_accuracy": judge.test_accuracy,
     "real": real.as_dict(),
     "samples": score.as_dict(),
-    "seconds": seconds,
   }
-  stem.with_suffix(".score.json").write_text(json.dumps(found, indent=2) + "\n")
+  work.write_result(stem.with_suffix(".score.json"), found)
 
 
 if __name__ == "__main__":

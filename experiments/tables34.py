@@ -101,7 +101,7 @@ def _main() -> None:
     raise ValueError("workdirs: expected trained networks' folders, got none: give --workdirs=...")
   folder = work.open_folder(command_line.required("out", "a folder"))
   found = [read(pathlib.Path(name)) for name in given.workdirs]
-  work.write_json(folder / "tables34.json", work.record() | {"tables": found})
+  work.write_result(folder / "tables34.json", {"tables": found})
   (folder / "tables34.txt").write_text(as_text(found))
   print(as_text(found))
 

@@ -9,7 +9,6 @@ by few classes (each from 4% to 20%), with a little to spare, as the search's ow
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from tqdm import tqdm
 import nsn_jax
 from experiments import flags as command_line
 from experiments import scoring
+from experiments import workdir as work
 from nsn_jax import SamplerConfig
 
 #: Steps tried for each knob, as factors of its present value.
@@ -125,7 +125,7 @@ def _main() -> None:
   print(f"on {given.num_samples} fresh samples: {score.row()}\n{best}")
   out = pathlib.Path(model).with_suffix(".sampler.json")
   found = {"sampler": dataclasses.asdict(best), "score": score.as_dict()}
-  out.write_text(json.dumps(found, indent=2) + "\n")
+  work.write_result(out, found)
   print(f"wrote {out}")
 
 

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ import numpy.typing as npt
 import nsn_jax
 
 CONFIG = "config.json"
+#: When the program began, or nearly: launchers import this first of all.
+_BEGAN = time.perf_counter()
 
 
 def open_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -228,6 +231,11 @@ def revision() -> str:
   except (OSError, subprocess.CalledProcessError):
     return "unknown"
   return found.stdout.strip()
+
+
+def write_result(path: pathlib.Path, result: Mapping[str, Any]) -> None:
+  """Writes a launcher's numbers with their `record`, and the seconds that the launcher took."""
+  write_json(path, record() | {"seconds": time.perf_counter() - _BEGAN} | dict(result))
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:

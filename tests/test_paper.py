@@ -5,6 +5,7 @@ import html.parser
 import json
 import math
 import re
+import sys
 
 import jax
 import numpy as np
@@ -276,3 +277,12 @@ runpy.run_module("experiments.paper", run_name="__main__")
 """
   with pytest.raises(AssertionError, match=r"stages: expected some of train, score, .*got 'sing'"):
     run_python(script)
+
+
+def test_a_result_says_how_it_was_made(tmp_path, monkeypatch):
+  monkeypatch.setattr(sys, "argv", ["somewhere/score.py", "--model=a b"])
+  work.write_result(tmp_path / "x.json", {"rows": [1]})
+  found = work.read_json(tmp_path / "x.json")
+  assert found["command"] == "python -m experiments.score '--model=a b'"
+  assert found["revision"] and found["device"] and found["versions"]["jax"] == jax.__version__
+  assert found["seconds"] > 0 and found["rows"] == [1]
