@@ -88,7 +88,8 @@ def _main() -> None:
   rows = check(
     jax.random.key(given.seed), nsn, dataset.images, given.seed, int(given.memory_budget_gb * 1e9)
   )
-  paper = tables34.paper_counts(work.read_config(pathlib.Path(model).parent).get("preset"))
+  preset = work.read_config(pathlib.Path(model).parent).get("preset")
+  paper = tables34.paper_counts(preset or name)
   print(f"{model} on {len(dataset.images)} images of {name}")
   print("layer  filters  paper  mean best similarity: grown  k-means + EM  difference")
   for row in rows:
