@@ -25,7 +25,7 @@ import numpy.typing as npt
 import nsn_jax
 
 CONFIG = "config.json"
-#: When the program began, or nearly: launchers import this first of all.
+#: When the program began, but for what it imports before: seconds.
 _BEGAN = time.perf_counter()
 
 

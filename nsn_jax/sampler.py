@@ -222,7 +222,10 @@ def _run(
   lowest: int,
   top: int,
 ) -> jax.Array:
-  """Groups of batches: sample i depends on (key, i) alone, not on the batch."""
+  """Groups of batches: sample i depends on (key, i) alone, not on the batch.
+
+  A program draws a group, its batches one after the other, and reads the whitening's inverse once.
+  """
   knobs, static = _prepare(nsn, sampler, lowest, top)
   height, width = (1, 1) if feature_map is None else feature_map.shape[1:3]
   batch = min(_batch_size(nsn, (height, width), lowest, top), num_samples)

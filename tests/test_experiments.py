@@ -352,7 +352,8 @@ def test_progress_line_on_a_terminal(monkeypatch):
 def test_preset_of_a_data_set():
   assert train.preset_of("mnist") == "mnist"
   assert train.preset_of("folder:pictures") == train.preset_of("lsun/church_outdoor") == "church"
-  with pytest.raises(ValueError, match=r"preset: expected one of .*mnist.* --preset"):
+  advice = r"has none of its own: experiments\.train takes one by --preset=\.\.\.$"
+  with pytest.raises(ValueError, match=rf"preset: expected one of .*mnist.*{advice}"):
     train.preset_of("npz:pictures.npz")
 
 
