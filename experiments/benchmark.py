@@ -50,9 +50,7 @@ def _faiss(x: np.ndarray, mean: np.ndarray) -> Callable[[], object] | None:
 
   def work() -> object:
     k, d = mean.shape
-    kmeans = faiss.Kmeans(
-      d, k, niter=1, max_points_per_centroid=len(x), min_points_per_centroid=1
-    )
+    kmeans = faiss.Kmeans(d, k, niter=1, max_points_per_centroid=len(x), min_points_per_centroid=1)
     return kmeans.train(x, init_centroids=mean)
 
   return work

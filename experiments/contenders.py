@@ -16,10 +16,16 @@ from nsn_jax import baselines
 
 #: What the rows are called. `nsn` is the data set's own preset, `nsn-plain` that on plain images.
 NAMES = {
-  "real": "real, held out", "dcgan": "DCGAN", "wgan": "WGAN", "lsgan": "LS-GAN", "vae": "VAE",
+  "real": "real, held out",
+  "dcgan": "DCGAN",
+  "wgan": "WGAN",
+  "lsgan": "LS-GAN",
+  "vae": "VAE",
   "pixelcnn": "PixelCNN",
-  "nsn": "NSN", "nsn-plain": "NSN, plain", "nsn-large": "NSN, large",
-}  # fmt: skip
+  "nsn": "NSN",
+  "nsn-plain": "NSN, plain",
+  "nsn-large": "NSN, large",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +88,14 @@ def find(
   """
   stored = work.read_config(folder)
   shared: dict[str, Any] = {
-    "workdir": folder, "dataset": dataset, "data_dir": data_dir, "image_size": image_size,
-    "limit": limit, "seed": seed, "resume": stored != {},
-  }  # fmt: skip
+    "workdir": folder,
+    "dataset": dataset,
+    "data_dir": data_dir,
+    "image_size": image_size,
+    "limit": limit,
+    "seed": seed,
+    "resume": stored != {},
+  }
   if name.startswith("nsn"):
     if stored:
       work.check_same(shared, stored, ("dataset", "image_size", "limit", "seed"), folder)
@@ -94,8 +105,10 @@ def find(
     nsn = sample.load_model(folder)
     return Contender(
       lambda key, count: pictures.to_uint8(nsn_jax.sample(key, nsn, count)),
-      baselines.num_parameters(nsn), work.config_of_training(folder), nsn,
-    )  # fmt: skip
+      baselines.num_parameters(nsn),
+      work.config_of_training(folder),
+      nsn,
+    )
   if num_epochs is None and stored.get("finished"):
     num_epochs = stored["num_epochs"]
   made, state = train_gan.train(
@@ -103,5 +116,8 @@ def find(
   )
   return Contender(
     lambda key, count: baselines.sample(key, made, state, count),
-    baselines.num_parameters(made.generating(state)), work.read_config(folder), made, state,
-  )  # fmt: skip
+    baselines.num_parameters(made.generating(state)),
+    work.read_config(folder),
+    made,
+    state,
+  )

@@ -62,9 +62,11 @@ def vary(
     shown = ", ".join(f"{value:g}" for value, _ in values)
     what = "times the network's own gamma" if knob == "gamma" else knob
     pictures.grid(
-      np.concatenate(strips), folder / f"effect_{knob}.png", columns=_SHOWN,
+      np.concatenate(strips),
+      folder / f"effect_{knob}.png",
+      columns=_SHOWN,
       title=f"{what}, from above: {shown}",
-    )  # fmt: skip
+    )
   curves(found, folder / "effects.png")
   return found
 

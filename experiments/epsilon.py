@@ -37,7 +37,12 @@ def config_like(nsn: nsn_jax.NSN, epsilon: float | None) -> nsn_jax.NetworkConfi
   """The network's configuration, with its numbers of filters given and another epsilon."""
   layers = tuple(
     dataclasses.replace(
-      layer, threshold=_ALWAYS_BELOW, max_filters=count, min_growth=0.0, min_patches=1, patience=20,
+      layer,
+      threshold=_ALWAYS_BELOW,
+      max_filters=count,
+      min_growth=0.0,
+      min_patches=1,
+      patience=20,
       max_passes=4,
     )
     for layer, count in zip(nsn.config.layers, nsn.num_filters, strict=True)
@@ -87,9 +92,7 @@ def vary(
     strips.append(pictures.to_uint8(nsn_jax.sample(sample_key, found, _SHOWN, sampler)))
     said = "" if judge is None else f": beta {sampler.beta:g}, {best.row()}"
     report(f"epsilon {_name(epsilon)}, filters {found.num_filters}{said}")
-  pictures.grid(
-    np.concatenate(strips), folder / "epsilon.png", columns=_SHOWN, title=_title(rows)
-  )
+  pictures.grid(np.concatenate(strips), folder / "epsilon.png", columns=_SHOWN, title=_title(rows))
   return rows
 
 

@@ -85,9 +85,7 @@ def of(row: Mapping[str, Any]) -> Evaluation:
   return Evaluation(**{field.name: row[field.name] for field in dataclasses.fields(Evaluation)})
 
 
-def reference(
-  network: metrics.Network, train: data.Dataset, held_out: data.Dataset
-) -> Reference:
+def reference(network: metrics.Network, train: data.Dataset, held_out: data.Dataset) -> Reference:
   """What images of a data set are compared with, by one network."""
   features = network.outputs(train.images).features
   statistics = metrics.feature_statistics(features)
@@ -95,9 +93,7 @@ def reference(
   return Reference(network, train.images, distances, features, statistics)
 
 
-def evaluate(
-  key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]
-) -> Evaluation:
+def evaluate(key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]) -> Evaluation:
   """Scores uint8 images [N, H, W, C], at least 10.
 
   Args:
@@ -111,9 +107,7 @@ def evaluate(
   kid_key, real_key, found_key = jax.random.split(key, 3)
   outputs = against.network.outputs(images)
   score = metrics.inception_score(outputs.probabilities)
-  fid = metrics.frechet_distance(
-    against.statistics, metrics.feature_statistics(outputs.features)
-  )
+  fid = metrics.frechet_distance(against.statistics, metrics.feature_statistics(outputs.features))
   most = min(len(images), len(against.features))
   kid = metrics.kernel_distance(
     kid_key, against.features, outputs.features, subset_size=min(_SUBSET_SIZE, most)

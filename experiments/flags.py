@@ -133,9 +133,12 @@ def define_sampler() -> None:
     ("num_draws", int, "filters drawn a position, T; 1 is sharpest"),
   ):
     flags.DEFINE(
-      _Numbers(kind), name, None, f"Sampler: {meaning}. By default the network's own.",
+      _Numbers(kind),
+      name,
+      None,
+      f"Sampler: {meaning}. By default the network's own.",
       serializer=_Listing(),
-    )  # fmt: skip
+    )
 
 
 def sampler(default: nsn_jax.SamplerConfig) -> nsn_jax.SamplerConfig:

@@ -37,9 +37,7 @@ def mean_similarity(
   maps: stream.MapStream, filters: nsn_jax.Filters, config: nsn_jax.LayerConfig
 ) -> float:
   """Mean best similarity over all patches of the data set."""
-  *_, (total, _) = stream.statistics(
-    maps, filters, config.threshold, config.kernel, config.stride
-  )
+  *_, (total, _) = stream.statistics(maps, filters, config.threshold, config.kernel, config.stride)
   return float(em.mean_similarity(total))
 
 

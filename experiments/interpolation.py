@@ -92,9 +92,15 @@ def propose_triples(
   own = in_pixels(own_key, maps)
   nearest = np.argsort(_apart(own.reshape(len(own), -1)), axis=1)
   near = nearest[:, 1 : 1 + _NEAREST]  # Column 0 is itself.
-  triples = np.array([
-    (a, b, c) for b in range(len(own)) for c in near[b] for a in range(len(own)) if a not in (b, c)
-  ])
+  triples = np.array(
+    [
+      (a, b, c)
+      for b in range(len(own))
+      for c in near[b]
+      for a in range(len(own))
+      if a not in (b, c)
+    ]
+  )
   # Part by part: it takes minutes, and all sums at once are gigabytes of colour images.
   parts = np.array_split(triples, -(-len(triples) // _BATCH))
   changes, likes = [], []
@@ -131,22 +137,31 @@ def draw(
   rows = []
   for index, (first, second) in enumerate(pairs):
     found = applications.interpolate(
-      jax.random.fold_in(path_key, index), nsn, first, second, _NUM_STEPS, _NUM_DRAWS,
+      jax.random.fold_in(path_key, index),
+      nsn,
+      first,
+      second,
+      _NUM_STEPS,
+      _NUM_DRAWS,
       sampler=blended(nsn),
-    )  # fmt: skip
+    )
     rows.append(np.asarray(found).reshape(-1, *found.shape[2:]))
   pictures.grid(
-    np.concatenate(rows), folder / "interpolation.png", columns=_NUM_STEPS,
+    np.concatenate(rows),
+    folder / "interpolation.png",
+    columns=_NUM_STEPS,
     title=f"from one filter to another, {_NUM_DRAWS} draws a pair",
-  )  # fmt: skip
+  )
   rows = []
   for index, triple in enumerate(triples):
     added = applications.add_filters(jax.random.fold_in(sum_key, index), nsn, triple, _NUM_DRAWS)
     rows.append(np.concatenate([np.asarray(added.terms[0]), np.asarray(added.result)]))
   pictures.grid(
-    np.concatenate(rows), folder / "arithmetic.png", columns=3 + _NUM_DRAWS,
+    np.concatenate(rows),
+    folder / "arithmetic.png",
+    columns=3 + _NUM_DRAWS,
     title=f"A, B, C and {_NUM_DRAWS} draws of A + B - C",
-  )  # fmt: skip
+  )
   return {"pairs": pairs, "triples": triples, "looked_at": len(looked_at)}
 
 

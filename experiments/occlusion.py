@@ -68,9 +68,9 @@ def fillings(
   paper = applications.fill(key, nsn, unit, mask, _NUM_DRAWS)
   rounds = applications.fill(key, nsn, unit, mask, num_rounds=_NUM_ROUNDS)
   nearest = metrics.nearest(training[:, ~mask], images[:, ~mask])
-  inpainted = np.stack([
-    restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image in unit * visible
-  ])
+  inpainted = np.stack(
+    [restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image in unit * visible]
+  )
   return {
     "NSN": np.clip(paper, 0.0, 1.0),
     "NSN, 4 rounds": np.clip(rounds, 0.0, 1.0),
@@ -120,20 +120,28 @@ def occlude(
     filled = fillings(jax.random.fold_in(key, index), nsn, training, images, mask)
     for method, draws in filled.items():
       found = np.mean([scores(unit, draw, mask) for draw in draws], axis=0)
-      rows.append({
-        "mask": name, "occluded": float(mask.mean()), "method": method,
-        "psnr": float(found[0]), "ssim": float(found[1]), "num_images": len(images),
-      })  # fmt: skip
+      rows.append(
+        {
+          "mask": name,
+          "occluded": float(mask.mean()),
+          "method": method,
+          "psnr": float(found[0]),
+          "ssim": float(found[1]),
+          "num_images": len(images),
+        }
+      )
       report(f"{name:13} {method:14} PSNR {found[0]:5.2f} dB  SSIM {found[1]:.3f}")
     # Grey where it is occluded: black is a pixel value.
     hidden = np.where(mask[..., None], np.float32(0.5), unit)
     columns = [unit, hidden, *(draw for draws in filled.values() for draw in draws)]
     shown = np.stack(columns, axis=1)[:_SHOWN].reshape(-1, *images.shape[1:])
     pictures.grid(
-      shown, folder / f"occlusion_{name.replace(' ', '_')}.png", columns=len(columns),
+      shown,
+      folder / f"occlusion_{name.replace(' ', '_')}.png",
+      columns=len(columns),
       title=f"original, occluded, {_NUM_DRAWS} draws of NSN, four rounds, mean image, nearest "
       "image, biharmonic",
-    )  # fmt: skip
+    )
   return rows
 
 
@@ -150,9 +158,7 @@ def _main() -> None:
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
   training = data.load(dataset, data_dir=given.data_dir).images
-  images = data.load(
-    dataset, split="test", data_dir=given.data_dir, limit=given.num_images
-  ).images
+  images = data.load(dataset, split="test", data_dir=given.data_dir, limit=given.num_images).images
   rows = occlude(jax.random.key(given.seed), nsn, training, images, folder)
   work.write_result(folder / "occlusion.json", {"rows": rows})
 

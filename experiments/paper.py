@@ -91,14 +91,17 @@ def stages(
       place = here / preset
       trained.append(place)
       yield Stage(
-        "train", f"{slug(dataset)}/{preset}",
+        "train",
+        f"{slug(dataset)}/{preset}",
         (*where, *few, f"--preset={preset}", f"--workdir={place}", "--resume"),
-      )  # fmt: skip
+      )
       if has_labels:
         yield Stage(
-          "score", f"{slug(dataset)}/{preset}-score",
-          (*where, f"--model={place / train.MODEL}", f"--num_samples={num_samples}"), (place,),
-        )  # fmt: skip
+          "score",
+          f"{slug(dataset)}/{preset}-score",
+          (*where, f"--model={place / train.MODEL}", f"--num_samples={num_samples}"),
+          (place,),
+        )
     judged = (*where, f"--model={here / own / train.MODEL}")
 
     def at(kind: str, *more: str, here: pathlib.Path = here, own: str = own) -> Stage:
@@ -112,21 +115,29 @@ def stages(
     yield at("occlusion", *judged)
     yield at("interpolation", judged[-1])
     yield Stage(
-      "style", f"{here.name}/style",
-      (*judged, f"--size={_STYLED_SIZE}", f"--out={here / 'style.png'}"), (here / own,),
-    )  # fmt: skip
+      "style",
+      f"{here.name}/style",
+      (*judged, f"--size={_STYLED_SIZE}", f"--out={here / 'style.png'}"),
+      (here / own,),
+    )
   yield Stage(
-    "tables34", "tables34",
-    (f"--workdirs={','.join(map(str, trained))}", f"--out={folder / 'tables34'}"), tuple(trained),
-  )  # fmt: skip
+    "tables34",
+    "tables34",
+    (f"--workdirs={','.join(map(str, trained))}", f"--out={folder / 'tables34'}"),
+    tuple(trained),
+  )
   if labelled:
     yield Stage(
-      "table1", "table1",
-      (f"--dataset={labelled[0]}", *place_of_data,
-       f"--limit={min(limit or _TABLE1_LIMIT, _TABLE1_LIMIT)}",
-       f"--num_samples={min(num_samples, _TABLE1_SAMPLES)}",
-       f"--workdir={folder / 'table1'}"),
-    )  # fmt: skip
+      "table1",
+      "table1",
+      (
+        f"--dataset={labelled[0]}",
+        *place_of_data,
+        f"--limit={min(limit or _TABLE1_LIMIT, _TABLE1_LIMIT)}",
+        f"--num_samples={min(num_samples, _TABLE1_SAMPLES)}",
+        f"--workdir={folder / 'table1'}",
+      ),
+    )
 
 
 def present(datasets: Sequence[str], data_dir: str | None) -> list[str]:
@@ -166,9 +177,12 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
     raise OSError(f"{stage.name}: {stage.kind} ended with exit code {ended.returncode}")
   done.parent.mkdir(exist_ok=True)
   facts = work.record() | {
-    "command": f"python {shlex.join(stage.command)}", "arguments": stage.arguments,
-    "kind": stage.kind, "seconds": time.perf_counter() - start, "trained": trained,
-  }  # fmt: skip
+    "command": f"python {shlex.join(stage.command)}",
+    "arguments": stage.arguments,
+    "kind": stage.kind,
+    "seconds": time.perf_counter() - start,
+    "trained": trained,
+  }
   work.write_json(done, facts)
   return True
 
@@ -182,9 +196,10 @@ def _define_flags() -> None:
   command_line.define_workdir()
   command_line.define_data_dir()
   flags.DEFINE_list(
-    "datasets", ["mnist", "fashion_mnist", "lfw", "lsun/church_outdoor"],
+    "datasets",
+    ["mnist", "fashion_mnist", "lfw", "lsun/church_outdoor"],
     f"Of {', '.join(data.NAMES)}; a folder of photographs stands in for the churches.",
-  )  # fmt: skip
+  )
   flags.DEFINE_list("stages", [], "Kinds of stages to run, as train,samples; by default all.")
   flags.DEFINE_integer("limit", None, "Trains on the first images only, so many.", lower_bound=2)
   command_line.define_num_samples(10_000)
@@ -196,10 +211,15 @@ def _main() -> None:
   datasets = given.datasets
   if not given["datasets"].present:
     datasets = present(datasets, given.data_dir)
-  planned = list(stages(
-    folder, datasets, data_dir=given.data_dir, limit=given.limit,
-    num_samples=given.num_samples,
-  ))  # fmt: skip
+  planned = list(
+    stages(
+      folder,
+      datasets,
+      data_dir=given.data_dir,
+      limit=given.limit,
+      num_samples=given.num_samples,
+    )
+  )
   kinds = list(dict.fromkeys(stage.kind for stage in planned))
   for kind in given.stages:
     if kind not in kinds:

@@ -82,9 +82,7 @@ def grid(
     OSError: where `path` cannot be written.
   """
   if getattr(images, "ndim", 0) != 4 or 0 in images.shape:
-    raise ValueError(
-      f"images: expected [N, H, W, C] with none of them 0, got {np.shape(images)}"
-    )
+    raise ValueError(f"images: expected [N, H, W, C] with none of them 0, got {np.shape(images)}")
   count, height, width = images.shape[:3]
   if columns is None:
     columns = math.ceil(math.sqrt(count))
@@ -132,9 +130,7 @@ def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
   figure.savefig(pathlib.Path(path), dpi=_DPI)
 
 
-def growth_curve(
-  history: Sequence[Sequence[nsn_jax.Record]], path: str | os.PathLike[str]
-) -> None:
+def growth_curve(history: Sequence[Sequence[nsn_jax.Record]], path: str | os.PathLike[str]) -> None:
   """Draws how the filters of each layer were found: their number K, and the share below tau.
 
   Args:

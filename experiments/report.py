@@ -78,9 +78,11 @@ def write(workdir: pathlib.Path, datasets: Sequence[tuple[str, str, str]]) -> pa
   """
   shown = [Shown(workdir / folder, name, preset) for folder, name, preset in datasets]
   environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent), autoescape=True,
-    trim_blocks=True, lstrip_blocks=True,
-  )  # fmt: skip
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
   page = environment.get_template("report.html.jinja").render(
     facts=work.record(), sections=_sections(workdir, shown)
   )
@@ -139,10 +141,16 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Fig 5: gamma, alpha and beta",
       "one varied, the others fixed: gamma sharpens and then takes diversity away, alpha is noise "
       "of the pixels, beta contrast; and the inception score along each.",
-      each(lambda one: _block(one, ["effects"], [
-        ("effects/effects.png", "score along each", True),
-        *((f"effects/effect_{knob}.png", knob, False) for knob in ("gamma", "alpha", "beta")),
-      ])),
+      each(
+        lambda one: _block(
+          one,
+          ["effects"],
+          [
+            ("effects/effects.png", "score along each", True),
+            *((f"effects/effect_{knob}.png", knob, False) for knob in ("gamma", "alpha", "beta")),
+          ],
+        )
+      ),
     ),
     Section(
       "Fig 6: styling",
@@ -166,14 +174,20 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Fig 9: interpolation and filter arithmetic",
       "between two of the last layer's filters, several draws; and A + B - C of three filters one "
       "layer down. Filters are proposed by a search, which the JSON beside describes.",
-      each(lambda one: _block(one, ["interpolation"], [
-        ("interpolation/interpolation.png", "9a", False),
-        ("interpolation/arithmetic.png", "9b", False),
-      ])),
+      each(
+        lambda one: _block(
+          one,
+          ["interpolation"],
+          [
+            ("interpolation/interpolation.png", "9a", False),
+            ("interpolation/arithmetic.png", "9b", False),
+          ],
+        )
+      ),
       "most triples blend where the paper's three show an attribute moving; in the middle of an "
       "interpolation two images lie over each other.",
     ),
-  ]  # fmt: skip
+  ]
 
 
 def _table1(workdir: pathlib.Path) -> Iterator[Block]:
@@ -192,10 +206,17 @@ def _table2(workdir: pathlib.Path) -> Iterator[Block]:
     files = [(f"{model}.png", f"samples of {name}", False) for model, name in names]
     files += [(f"{model}/{train_gan.CURVE}", f"training of {name}", True) for model, name in names]
     pictures = _pictures(workdir / "table2" / work.slug(dataset), files)
-    yield Block(f"{dataset}, judged by {network}", head, lines, pictures, made=[
-      {"command": command, "revision": revision, "device": device}
-      for command, revision, device in sorted(made)
-    ], notes=table2.verdicts(group))  # fmt: skip
+    yield Block(
+      f"{dataset}, judged by {network}",
+      head,
+      lines,
+      pictures,
+      made=[
+        {"command": command, "revision": revision, "device": device}
+        for command, revision, device in sorted(made)
+      ],
+      notes=table2.verdicts(group),
+    )
 
 
 def _tables34(workdir: pathlib.Path) -> Iterator[Block]:
@@ -209,9 +230,10 @@ def _tables34(workdir: pathlib.Path) -> Iterator[Block]:
 def _samples(one: Shown) -> Iterator[Block]:
   networks = one.networks()
   yield from _block(
-    one, [path.name for path in networks],
+    one,
+    [path.name for path in networks],
     [(f"{path.name}/samples.png", path.name, False) for path in networks],
-  )  # fmt: skip
+  )
   scores = [(path.name, work.read_json(path / "model.score.json")) for path in networks]
   rows = [_score_row(name, found["samples"]) for name, found in scores if found]
   if rows:
@@ -223,19 +245,24 @@ def _samples(one: Shown) -> Iterator[Block]:
       [_score_row("real, held out", real["real"]), *rows],
       _pictures(one.folder, [(f"{p.name}/model.pixels.png", p.name, True) for p in networks]),
       _made_for(one, [f"{one.preset}-score"]),
-    )  # fmt: skip
-  yield from _block(one, ["samples"], [
-    ("samples/nearest.png", "each sample, and below it its nearest training image", False)
-  ])  # fmt: skip
+    )
+  yield from _block(
+    one,
+    ["samples"],
+    [("samples/nearest.png", "each sample, and below it its nearest training image", False)],
+  )
 
 
 def _score_row(name: str, score: dict[str, Any]) -> list[str]:
   shares = score["class_shares"]
   return [
-    name, f"{score['inception_score']:.2f} ± {score['deviation']:.2f}",
-    f"{score['confidence']:.3f}", f"{min(shares):.1%} to {max(shares):.1%}",
-    f"× {score['mean_pixel_ratio']:.2f}", f"{score['white_excess']:+.1%}",
-  ]  # fmt: skip
+    name,
+    f"{score['inception_score']:.2f} ± {score['deviation']:.2f}",
+    f"{score['confidence']:.3f}",
+    f"{min(shares):.1%} to {max(shares):.1%}",
+    f"× {score['mean_pixel_ratio']:.2f}",
+    f"{score['white_excess']:+.1%}",
+  ]
 
 
 def _occlusion(one: Shown) -> Iterator[Block]:
@@ -272,13 +299,12 @@ def _made_for(one: Shown, stages: Sequence[str]) -> list[dict[str, Any]]:
   return [made for name in names for made in _made(one.folder.parent, name)]
 
 
-def _pictures(
-  folder: pathlib.Path, files: Sequence[tuple[str, str, bool]]
-) -> list[Picture]:
+def _pictures(folder: pathlib.Path, files: Sequence[tuple[str, str, bool]]) -> list[Picture]:
   return [
     Picture(caption, base64.b64encode((folder / name).read_bytes()).decode(), is_plot)
-    for name, caption, is_plot in files if (folder / name).is_file()
-  ]  # fmt: skip
+    for name, caption, is_plot in files
+    if (folder / name).is_file()
+  ]
 
 
 def _made(workdir: pathlib.Path, stage: str) -> list[dict[str, Any]]:

@@ -54,16 +54,18 @@ def write_samples(
   nsn = load_model(folder) if nsn is None else nsn
   work.open_folder(folder)
   sampler = sampler or nsn.config.sampler
-  images = pictures.to_uint8(
-    nsn_jax.sample(jax.random.key(seed), nsn, num_samples, sampler, layer)
-  )
+  images = pictures.to_uint8(nsn_jax.sample(jax.random.key(seed), nsn, num_samples, sampler, layer))
   top = nsn.num_layers - 1 if layer is None else layer
   settings = {name: np.asarray(value) for name, value in dataclasses.asdict(sampler).items()}
   # Compressed: samples are mostly dark, and take a tenth of the room.
   np.savez_compressed(
-    folder / "samples.npz", allow_pickle=False,
-    images=images, seed=np.asarray(seed), layer=np.asarray(top), **settings,
-  )  # fmt: skip
+    folder / "samples.npz",
+    allow_pickle=False,
+    images=images,
+    seed=np.asarray(seed),
+    layer=np.asarray(top),
+    **settings,
+  )
   shown = images[:_MOST_SHOWN]
   pictures.grid(shown, folder / "samples_grid.png", columns=min(len(shown), 10))
   return images
@@ -95,9 +97,11 @@ def _define_flags() -> None:
   command_line.define_seed("Seed of the samples.")
   command_line.define_sampler()
   flags.DEFINE_integer(
-    "layer", None, "Starts at this layer, 0 nearest the pixels; by default the last.",
+    "layer",
+    None,
+    "Starts at this layer, 0 nearest the pixels; by default the last.",
     lower_bound=0,
-  )  # fmt: skip
+  )
 
 
 def _main() -> None:

@@ -35,9 +35,11 @@ def beside_nearest(
   cut = range(0, len(samples), _COLUMNS)
   rows = [part for i in cut for part in (samples[i : i + _COLUMNS], near[i : i + _COLUMNS])]
   pictures.grid(
-    np.concatenate(rows), path, columns=_COLUMNS,
+    np.concatenate(rows),
+    path,
+    columns=_COLUMNS,
     title="samples, and below each row the nearest training images",
-  )  # fmt: skip
+  )
   return float(np.median(found.distance) / 255)
 
 
@@ -54,9 +56,11 @@ def draw(
     samples = pictures.to_uint8(nsn_jax.sample(key, nsn, num_samples, layer=layer))
     height, width = samples.shape[1:3]
     pictures.grid(
-      samples, folder / f"layer{layer}.png", columns=_COLUMNS,
+      samples,
+      folder / f"layer{layer}.png",
+      columns=_COLUMNS,
       title=f"samples of layer {layer}, {height}x{width} pixels",
-    )  # fmt: skip
+    )
   return {"nearest": beside_nearest(samples, training, folder / "nearest.png")}
 
 
@@ -88,8 +92,7 @@ def _main() -> None:
   folder = work.open_folder(command_line.required("workdir", "a folder"))
   nsn = nsn_jax.load(command_line.required("model", "a model file"))
   training, held_out = (
-    data.load(dataset, split=split, data_dir=given.data_dir).images
-    for split in ("train", "test")
+    data.load(dataset, split=split, data_dir=given.data_dir).images for split in ("train", "test")
   )
   key = jax.random.key(given.seed)
   found = draw(key, nsn, training, folder, given.num_samples)

@@ -33,9 +33,7 @@ def _main() -> None:
   judge = scoring.judge(dataset, data_dir=given.data_dir)
   real = scoring.score(judge, judge.test.images)
   nsn = nsn_jax.load(model)
-  score, images = scoring.score_samples(
-    jax.random.key(given.seed), judge, nsn, given.num_samples
-  )
+  score, images = scoring.score_samples(jax.random.key(given.seed), judge, nsn, given.num_samples)
   print(f"judge: accuracy {judge.test_accuracy:.4f} on test images")
   print(f"real:    {real.row()}")
   print(f"samples: {score.row()}")

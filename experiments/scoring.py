@@ -25,7 +25,9 @@ _RECIPES: dict[str, dict[str, Any]] = {
   "mnist": {"num_epochs": 5},
   "fashion_mnist": {"num_epochs": 10, "max_shift": 1, "flip": True},
   "folder": {
-    "num_epochs": 25, "max_shift": 6, "flip": True,
+    "num_epochs": 25,
+    "max_shift": 6,
+    "flip": True,
     "architecture": metrics.Architecture(
       channels=(32, 64, 128, 256), kernels=(5, 3, 3, 3), dropout=0.5
     ),

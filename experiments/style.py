@@ -64,9 +64,12 @@ def _main() -> None:
     name = command_line.required("image", "an image file, or --dataset,")
     image = read_image(name, nsn.filters[0].mean.shape[-1], given.size)
   styled = applications.style(
-    jax.random.key(given.seed), nsn, image[None], given.num_styled,
+    jax.random.key(given.seed),
+    nsn,
+    image[None],
+    given.num_styled,
     sampler=command_line.sampler(nsn.config.sampler),
-  )  # fmt: skip
+  )
   shown = np.concatenate([image[None], pictures.to_uint8(styled[:, 0])])
   pictures.grid(shown, given.out, columns=len(shown))
   print(f"{name} and {given.num_styled} styled images are in {pathlib.Path(given.out)}")

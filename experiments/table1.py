@@ -123,9 +123,14 @@ def make_row(
     place = folder / f"seed{seed}"
     try:
       trained = contenders.find(
-        model, place, dataset=settings.dataset, num_epochs=settings.num_epochs,
-        data_dir=data_dir, limit=settings.limit, seed=seed,
-      )  # fmt: skip
+        model,
+        place,
+        dataset=settings.dataset,
+        num_epochs=settings.num_epochs,
+        data_dir=data_dir,
+        limit=settings.limit,
+        seed=seed,
+      )
     except baselines.DivergedError as error:
       scores.append(None)  # An unstable training is a result here.
       print(f"{contenders.NAMES[model]}, seed {seed}: {error}", flush=True)
@@ -147,20 +152,23 @@ def make_row(
   pixel_by_pixel = size if isinstance(first.model, baselines.PixelCNN) else 1
   steps = first.model.num_layers if is_nsn else pixel_by_pixel
   return {
-    "model": model, "settings": dataclasses.asdict(settings),
+    "model": model,
+    "settings": dataclasses.asdict(settings),
     "num_networks": 2 if has_two else 1,
     "size_is_found": is_nsn,
     "num_filters": [list(one.model.num_filters) for one in found] if is_nsn else None,
     "num_parameters": [one.num_parameters for one in found],
-    "scores": scores, "num_collapsed": collapsed if is_gan else None,
+    "scores": scores,
+    "num_collapsed": collapsed if is_gan else None,
     "num_epochs": first.facts.get("num_epochs"),
     "spread": float(np.std(finite, ddof=1)) if len(finite) > 1 else None,
     "training_seconds": float(np.mean([one.facts["seconds"] for one in found])),
     "batch_seconds": batch_seconds(first),
-    "num_steps": steps, "pixels_come_together": steps < size,
+    "num_steps": steps,
+    "pixels_come_together": steps < size,
     "density": held_out_density(jax.random.key(0), first, judge.test.images[:_HELD_OUT]),
     **work.record(),
-  }  # fmt: skip
+  }
 
 
 def batch_seconds(found: contenders.Contender) -> float:
@@ -246,9 +254,7 @@ def _define_flags() -> None:
   command_line.define_workdir()
   flags.DEFINE_string("dataset", "mnist", "Data set, one with labels.")
   command_line.define_data_dir()
-  flags.DEFINE_list(
-    "models", ["nsn", "vae", "pixelcnn", "dcgan"], f"Of {', '.join(MODELS)}."
-  )
+  flags.DEFINE_list("models", ["nsn", "vae", "pixelcnn", "dcgan"], f"Of {', '.join(MODELS)}.")
   flags.DEFINE_integer("num_seeds", 5, "Trainings of each model.", lower_bound=1)
   flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)
   flags.DEFINE_integer("limit", None, "Takes the first images only, so many.", lower_bound=1)

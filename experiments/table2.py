@@ -32,15 +32,35 @@ from nsn_jax import data, metrics
 
 #: Inception score, mean and deviation, by the paper's Table 2.
 PAPER: dict[str, dict[str, tuple[float, float]]] = {
-  "mnist": {"real": (1.99, 0.01), "dcgan": (2.27, 0.01), "wgan": (2.02, 0.02),
-            "lsgan": (2.03, 0.01), "nsn": (2.44, 0.02)},
-  "fashion_mnist": {"real": (4.25, 0.05), "dcgan": (4.15, 0.04), "wgan": (3.00, 0.03),
-                    "lsgan": (4.45, 0.03), "nsn": (3.85, 0.04)},
-  "lfw": {"real": (3.64, 0.28), "dcgan": (2.67, 0.03), "wgan": (2.94, 0.03),
-          "lsgan": (2.33, 0.02), "nsn": (3.04, 0.10)},
-  "lsun/church_outdoor": {"real": (2.70, 0.04), "dcgan": (2.89, 0.02), "wgan": (3.05, 0.02),
-                          "lsgan": (3.44, 0.04), "nsn": (2.99, 0.02)},
-}  # fmt: skip
+  "mnist": {
+    "real": (1.99, 0.01),
+    "dcgan": (2.27, 0.01),
+    "wgan": (2.02, 0.02),
+    "lsgan": (2.03, 0.01),
+    "nsn": (2.44, 0.02),
+  },
+  "fashion_mnist": {
+    "real": (4.25, 0.05),
+    "dcgan": (4.15, 0.04),
+    "wgan": (3.00, 0.03),
+    "lsgan": (4.45, 0.03),
+    "nsn": (3.85, 0.04),
+  },
+  "lfw": {
+    "real": (3.64, 0.28),
+    "dcgan": (2.67, 0.03),
+    "wgan": (2.94, 0.03),
+    "lsgan": (2.33, 0.02),
+    "nsn": (3.04, 0.10),
+  },
+  "lsun/church_outdoor": {
+    "real": (2.70, 0.04),
+    "dcgan": (2.89, 0.02),
+    "wgan": (3.05, 0.02),
+    "lsgan": (3.44, 0.04),
+    "nsn": (2.99, 0.02),
+  },
+}
 
 #: The table's file in its folder.
 TABLE = "table2.json"
@@ -135,21 +155,21 @@ def make_table(
   folder = work.open_folder(workdir)
   contenders.check(models)
   sample_key, score_key = jax.random.split(jax.random.key(seed))
-  settings = {
-    "num_samples": num_samples, "image_size": image_size, "limit": limit, "seed": seed
-  }  # fmt: skip
+  settings = {"num_samples": num_samples, "image_size": image_size, "limit": limit, "seed": seed}
   stored = work.read_json(folder / TABLE)
   work.check_table(settings, stored.get("settings", {}), folder / TABLE)
-  done = {
-    (row["dataset"], row["model"], row["network"]): row for row in stored.get("rows", [])
-  }
+  done = {(row["dataset"], row["model"], row["network"]): row for row in stored.get("rows", [])}
   chosen: dict[str, Any] = {"data_dir": data_dir, "image_size": image_size, "limit": limit}
   for dataset in datasets:
     sets = [data.load(dataset, split=split, **chosen) for split in ("train", "test")]
     networks = judges(
-      dataset, sets[0], data_dir=data_dir, image_size=image_size, scenes=scenes,
+      dataset,
+      sets[0],
+      data_dir=data_dir,
+      image_size=image_size,
+      scenes=scenes,
       inception_weights=inception_weights,
-    )  # fmt: skip
+    )
     against = {name: evaluation.reference(network, *sets) for name, network in networks}
     if not against:
       raise scoring.no_judge(dataset, "--inception_weights=...")
@@ -157,16 +177,27 @@ def make_table(
       place = folder / work.slug(dataset) / model
       trained = work.read_config(place)
       missing = [
-        name for name in against
+        name
+        for name in against
         if not _is_current(done.get((dataset, model, name)), trained, num_epochs)
-      ]  # fmt: skip
+      ]
       if not missing:
         continue
       place.parent.mkdir(exist_ok=True)
-      drawn = Drawn(sets[1].images) if model == "real" else draw(
-        sample_key, model=model, dataset=dataset, folder=place, num_samples=num_samples,
-        num_epochs=num_epochs, seed=seed, **chosen,
-      )  # fmt: skip
+      drawn = (
+        Drawn(sets[1].images)
+        if model == "real"
+        else draw(
+          sample_key,
+          model=model,
+          dataset=dataset,
+          folder=place,
+          num_samples=num_samples,
+          num_epochs=num_epochs,
+          seed=seed,
+          **chosen,
+        )
+      )
       pictures.grid(drawn.images[:100], place.with_suffix(".png"), columns=20)
       for name in missing:
         row = make_row(
@@ -205,11 +236,17 @@ def make_row(
   stands_in = any(word in dataset.lower() for word in ("building", "church"))
   paper = PAPER.get(dataset, PAPER[_CHURCHES] if stands_in else {})
   return {
-    "dataset": dataset, "model": model, "network": network, **scores.as_dict(),
-    "paper": paper.get(model), "training_seconds": drawn.training_seconds,
-    "sampling_seconds": drawn.sampling_seconds, "num_parameters": drawn.num_parameters,
-    "source": dict(drawn.source), **work.record(),
-  }  # fmt: skip
+    "dataset": dataset,
+    "model": model,
+    "network": network,
+    **scores.as_dict(),
+    "paper": paper.get(model),
+    "training_seconds": drawn.training_seconds,
+    "sampling_seconds": drawn.sampling_seconds,
+    "num_parameters": drawn.num_parameters,
+    "source": dict(drawn.source),
+    **work.record(),
+  }
 
 
 def draw(
@@ -243,9 +280,15 @@ def draw(
     The samples and what they cost.
   """
   found = contenders.find(
-    model, folder, dataset=dataset, num_epochs=num_epochs, data_dir=data_dir,
-    image_size=image_size, limit=limit, seed=seed,
-  )  # fmt: skip
+    model,
+    folder,
+    dataset=dataset,
+    num_epochs=num_epochs,
+    data_dir=data_dir,
+    image_size=image_size,
+    limit=limit,
+    seed=seed,
+  )
   print(f"{dataset}, {contenders.NAMES[model]}: drawing {num_samples:,} samples", flush=True)
   found.sample(key, min(num_samples, 1000))  # Compiles; that is not sampling's time.
   start = time.perf_counter()

@@ -24,8 +24,16 @@ PAPER = {
   "lfw": (284, 242, 240, 235, 161),
   "church": (273, 263, 325, 398, 210),
 }
-_HEAD = ("layer", "input", "kernel, stride", "filters", "paper", "mean best similarity",
-         "below threshold", "time")  # fmt: skip
+_HEAD = (
+  "layer",
+  "input",
+  "kernel, stride",
+  "filters",
+  "paper",
+  "mean best similarity",
+  "below threshold",
+  "time",
+)
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
@@ -42,18 +50,28 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   for layer, (config, records) in enumerate(
     zip(nsn.config.layers, train.read_metrics(folder), strict=True)
   ):
-    rows.append({
-      "layer": layer, "input": size, "kernel": config.kernel, "stride": config.stride,
-      "num_filters": nsn.num_filters[layer],
-      "paper": paper[layer] if layer < len(paper) else None,
-      "mean_similarity": records[-1].mean_similarity, "below_share": records[-1].below_share,
-      "seconds": records[-1].seconds,
-    })  # fmt: skip
+    rows.append(
+      {
+        "layer": layer,
+        "input": size,
+        "kernel": config.kernel,
+        "stride": config.stride,
+        "num_filters": nsn.num_filters[layer],
+        "paper": paper[layer] if layer < len(paper) else None,
+        "mean_similarity": records[-1].mean_similarity,
+        "below_share": records[-1].below_share,
+        "seconds": records[-1].seconds,
+      }
+    )
     size = num_positions(size, config.kernel, config.stride)
   return {
-    "dataset": facts["dataset"], "preset": facts["preset"], "seconds": facts["seconds"],
-    "device": facts["device"], "num_images": facts["data"]["shape"][0], "layers": rows,
-  }  # fmt: skip
+    "dataset": facts["dataset"],
+    "preset": facts["preset"],
+    "seconds": facts["seconds"],
+    "device": facts["device"],
+    "num_images": facts["data"]["shape"][0],
+    "layers": rows,
+  }
 
 
 def paper_counts(preset: str | None) -> tuple[int, ...]:
@@ -67,14 +85,18 @@ def cells(table: Mapping[str, Any]) -> list[tuple[str, ...]]:
     _HEAD,
     *(
       (
-        str(row["layer"]), f"{row['input']}x{row['input']}",
-        f"{row['kernel']}x{row['kernel']}, {row['stride']}", str(row["num_filters"]),
-        str(row["paper"] or "-"), f"{row['mean_similarity']:.4f}", f"{row['below_share']:.1%}",
+        str(row["layer"]),
+        f"{row['input']}x{row['input']}",
+        f"{row['kernel']}x{row['kernel']}, {row['stride']}",
+        str(row["num_filters"]),
+        str(row["paper"] or "-"),
+        f"{row['mean_similarity']:.4f}",
+        f"{row['below_share']:.1%}",
         f"{row['seconds']:.0f} s",
       )
       for row in table["layers"]
     ),
-  ]  # fmt: skip
+  ]
 
 
 def caption(table: Mapping[str, Any]) -> str:

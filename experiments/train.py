@@ -32,9 +32,18 @@ PARTIAL = "model.partial.safetensors"
 METRICS = "metrics.jsonl"
 #: What a launcher may leave in a workdir: `--overwrite` takes these away and nothing else.
 _OUTPUTS = (
-  MODEL, PARTIAL, METRICS, work.CONFIG, "growth.png", "samples.png", "filters_layer*.png",
-  "samples_grid.png", "samples.npz", "model.*.json", "model.*.png",
-)  # fmt: skip
+  MODEL,
+  PARTIAL,
+  METRICS,
+  work.CONFIG,
+  "growth.png",
+  "samples.png",
+  "filters_layer*.png",
+  "samples_grid.png",
+  "samples.npz",
+  "model.*.json",
+  "model.*.png",
+)
 
 #: Must be the same where training goes on: each decides what is found.
 _DECISIVE = ("dataset", "image_size", "limit", "seed", "memory_budget_gb", "network")
@@ -118,10 +127,15 @@ def train(
   folder = work.open_folder(workdir)
   _check_use(folder, resume, overwrite)
   facts: dict[str, Any] = {
-    "dataset": dataset, "preset": preset, "data_dir": data_dir, "image_size": image_size,
-    "limit": limit, "seed": seed, "memory_budget_gb": memory_budget_gb,
+    "dataset": dataset,
+    "preset": preset,
+    "data_dir": data_dir,
+    "image_size": image_size,
+    "limit": limit,
+    "seed": seed,
+    "memory_budget_gb": memory_budget_gb,
     "network": json.loads(json.dumps(dataclasses.asdict(config))),
-  }  # fmt: skip
+  }
   stored = work.read_config(folder) if resume else {}
   if stored:
     # A finished network is not trained on, so that another preset does it no harm.
@@ -182,9 +196,14 @@ def train(
 
     start = time.perf_counter()  # Loading is not training.
     nsn = nsn_jax.fit(
-      jax.random.key(seed), images, config,
-      initial=initial, report=tell, on_layer=keep, memory_budget_gb=memory_budget_gb,
-    )  # fmt: skip
+      jax.random.key(seed),
+      images,
+      config,
+      initial=initial,
+      report=tell,
+      on_layer=keep,
+      memory_budget_gb=memory_budget_gb,
+    )
     seconds = time.perf_counter() - start
     nsn_jax.save(folder / MODEL, nsn)
     (folder / PARTIAL).unlink(missing_ok=True)
@@ -259,10 +278,13 @@ def draw_filters(
   whole = nsn.whitening is None or patches.shape[1:] == nsn.whitening.mean.shape
   where = "" if whole else " in the middle of the mean image"
   pictures.grid(
-    patches, path, columns=_FILTER_COLUMNS, limits=(low, high),
+    patches,
+    path,
+    columns=_FILTER_COLUMNS,
+    limits=(low, high),
     title=f"layer {layer}: {which} filter{'s' * (count > 1)} decoded to {height}x{width} "
     f"pixels{where}; black {low:.2f}, white {high:.2f}",
-  )  # fmt: skip
+  )
 
 
 def _farewell(folder: pathlib.Path, doing: str) -> str:
@@ -295,9 +317,7 @@ def _check_use(folder: pathlib.Path, resume: bool, overwrite: bool) -> None:
       )
 
 
-def _append_metrics(
-  folder: pathlib.Path, layer: int, records: Sequence[nsn_jax.Record]
-) -> None:
+def _append_metrics(folder: pathlib.Path, layer: int, records: Sequence[nsn_jax.Record]) -> None:
   with (folder / METRICS).open("a") as file:
     file.writelines(json.dumps({"layer": layer, **r._asdict()}) + "\n" for r in records)
 
@@ -329,9 +349,10 @@ def _define_flags() -> None:
   command_line.define_workdir()
   command_line.define_data()
   flags.DEFINE_string(
-    "preset", None,
+    "preset",
+    None,
     f"The network: {', '.join(nsn_jax.configs.names())}. By default the data set's own.",
-  )  # fmt: skip
+  )
   command_line.define_seed("Seed of training.")
   flags.DEFINE_float("memory_budget_gb", 4.0, "For what training holds between passes.")
   command_line.define_num_samples(100)

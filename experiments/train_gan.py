@@ -85,10 +85,18 @@ def train(
   folder = work.open_folder(workdir)
   num_epochs = _NUM_EPOCHS.get(model, 10) if num_epochs is None else num_epochs
   facts: dict[str, Any] = {
-    "model": model, "options": dict(options or {}), "dataset": dataset, "data_dir": data_dir,
-    "image_size": image_size, "limit": limit, "seed": seed, "num_epochs": num_epochs,
-    "scenes": scenes, "score_every": score_every, "score_samples": score_samples,
-  }  # fmt: skip
+    "model": model,
+    "options": dict(options or {}),
+    "dataset": dataset,
+    "data_dir": data_dir,
+    "image_size": image_size,
+    "limit": limit,
+    "seed": seed,
+    "num_epochs": num_epochs,
+    "scenes": scenes,
+    "score_every": score_every,
+    "score_samples": score_samples,
+  }
   loaded = data.load(dataset, data_dir=data_dir, image_size=image_size, limit=limit)
   made = baselines.make(model, loaded.images.shape[1:], **facts["options"])
   facts["data"] = work.describe(loaded.images)
@@ -139,10 +147,20 @@ def train(
         if len(rows) > 1:
           pictures.score_curve(rows, folder / CURVE)
 
-      state = baselines.train(
-        train_key, made, loaded.images, num_epochs=num_epochs, state=state, first_epoch=first,
-        report=line, on_epoch=on_epoch,
-      ) if first < num_epochs else state  # fmt: skip
+      state = (
+        baselines.train(
+          train_key,
+          made,
+          loaded.images,
+          num_epochs=num_epochs,
+          state=state,
+          first_epoch=first,
+          report=line,
+          on_epoch=on_epoch,
+        )
+        if first < num_epochs
+        else state
+      )
     work.write_json(folder / work.CONFIG, facts | {"seconds": _seconds(rows), "finished": True})
     return made, state
   except KeyboardInterrupt:
@@ -248,9 +266,11 @@ def _define_flags() -> None:
   command_line.define_data()
   flags.DEFINE_integer("num_epochs", None, "Epochs in all; the model's own default.", lower_bound=1)
   flags.DEFINE_integer(
-    "width", None, "Channels of a GAN's first layer and of a PixelCNN, hidden width of a VAE.",
+    "width",
+    None,
+    "Channels of a GAN's first layer and of a PixelCNN, hidden width of a VAE.",
     lower_bound=1,
-  )  # fmt: skip
+  )
   flags.DEFINE_integer("score_every", 1, "Epochs between two scores; 0 for none.", lower_bound=0)
   flags.DEFINE_integer("score_samples", 10_000, "Samples that are scored.", lower_bound=100)
   command_line.define_scenes()

@@ -50,9 +50,7 @@ def candidates(num_layers: int) -> Iterator[Settings]:
 
   def vary(name: str, values: tuple[Any, ...]) -> Settings:
     return lambda best: [
-      dataclasses.replace(best, **{name: value})
-      for value in values
-      if value != getattr(best, name)
+      dataclasses.replace(best, **{name: value}) for value in values if value != getattr(best, name)
     ]
 
   yield vary("beta", _BETAS)
@@ -66,9 +64,11 @@ def unfairness(score: scoring.Score) -> float:
   """How far a score is won by saturated pixels or by few classes; 0 where it is not."""
   shares = score.class_shares
   excess = (
-    abs(score.mean_pixel_ratio - 1.0) - 0.24, score.white_excess - 0.05,
-    0.043 - min(shares), max(shares) - 0.195,
-  )  # fmt: skip
+    abs(score.mean_pixel_ratio - 1.0) - 0.24,
+    score.white_excess - 0.05,
+    0.043 - min(shares),
+    max(shares) - 0.195,
+  )
   return sum(max(part, 0.0) for part in excess)
 
 
@@ -118,9 +118,7 @@ def _main() -> None:
   print(f"real test images: {scoring.score(judge, judge.test.images).row()}")
   nsn = nsn_jax.load(model)
   search_key, last_key = jax.random.split(jax.random.key(given.seed))
-  best, _ = search(
-    search_key, judge, nsn, num_samples=given.search_samples, rounds=given.rounds
-  )
+  best, _ = search(search_key, judge, nsn, num_samples=given.search_samples, rounds=given.rounds)
   score, _ = scoring.score_samples(last_key, judge, nsn, given.num_samples, best)
   print(f"on {given.num_samples} fresh samples: {score.row()}\n{best}")
   out = pathlib.Path(model).with_suffix(".sampler.json")

@@ -226,8 +226,11 @@ def revision() -> str:
   try:
     found = subprocess.run(
       ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-      cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+      cwd=folder,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
   except (OSError, subprocess.CalledProcessError):
     return "unknown"
   return found.stdout.strip()

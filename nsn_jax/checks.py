@@ -17,8 +17,10 @@ _RANGE_SLACK = 1e-3
 def same_shape(name: str, given: Sequence[int], expected: Sequence[int]) -> None:
   """Raises ValueError where two shapes differ. Works on tracers."""
   if tuple(given) != tuple(expected):
-    raise ValueError(f"{name}: expected shape [N, {', '.join(map(str, expected))}] "
-                     f"as the whitening was fitted, got [N, {', '.join(map(str, given))}]")
+    raise ValueError(
+      f"{name}: expected shape [N, {', '.join(map(str, expected))}] "
+      f"as the whitening was fitted, got [N, {', '.join(map(str, given))}]"
+    )
 
 
 def _array(name: str, value: Any, layout: str) -> None:
@@ -29,8 +31,10 @@ def _array(name: str, value: Any, layout: str) -> None:
   if len(shape) != rank:
     raise ValueError(f"{name}: expected an array [{layout}], got shape {tuple(shape)}")
   if 0 in shape:
-    raise ValueError(f"{name}: expected at least one value along every axis of [{layout}], "
-                     f"got shape {tuple(shape)}")
+    raise ValueError(
+      f"{name}: expected at least one value along every axis of [{layout}], "
+      f"got shape {tuple(shape)}"
+    )
 
 
 def _range(name: str, value: Any) -> tuple[float, float]:
@@ -61,8 +65,10 @@ def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None
   if not np.issubdtype(value.dtype, np.floating):
     raise ValueError(f"{name}: expected a float array, got dtype {value.dtype}")
   if num_channels is not None and value.shape[-1] != num_channels:
-    raise ValueError(f"{name}: expected {num_channels} channels, one a filter of its layer, "
-                     f"got shape {tuple(value.shape)}")
+    raise ValueError(
+      f"{name}: expected {num_channels} channels, one a filter of its layer, "
+      f"got shape {tuple(value.shape)}"
+    )
   if max(map(abs, _range(name, value))) > _LARGEST:
     raise ValueError(f"{name}: expected values within float32, got larger ones")
 
@@ -71,8 +77,10 @@ def window(size: Sequence[int], kernel: int, stride: int, layer: int | None = No
   """Raises ValueError unless the windows cover a map of this size, every row and column."""
   where = "" if layer is None else f" of layer {layer}"
   if kernel > min(size):
-    raise ValueError(f"kernel{where}: expected at most {min(size)}, as the map below is "
-                     f"{size[0]} x {size[1]}, got {kernel}")
+    raise ValueError(
+      f"kernel{where}: expected at most {min(size)}, as the map below is "
+      f"{size[0]} x {size[1]}, got {kernel}"
+    )
   for side in size:
     left = (side - kernel) % stride
     if left:
@@ -94,9 +102,7 @@ def image_shape(name: str, value: Any) -> None:
   """Raises ValueError unless `value` is a tuple of three integers of at least 1, (H, W, C)."""
   sides = value if isinstance(value, tuple) else ()
   if len(sides) != 3 or not all(isinstance(n, int | np.integer) and n >= 1 for n in sides):
-    raise ValueError(
-      f"{name}: expected a tuple (H, W, C) of integers of at least 1, got {value!r}"
-    )
+    raise ValueError(f"{name}: expected a tuple (H, W, C) of integers of at least 1, got {value!r}")
 
 
 def number(name: str, value: Any, low: float, *, above: bool = False) -> float:

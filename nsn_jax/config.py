@@ -59,10 +59,18 @@ class LayerConfig:
       ValueError: with the field's name, what is expected and what came.
     """
     for name, low in (
-      ("kernel", 1), ("stride", 1), ("growth_patches", 2), ("seeds_per_step", 1), ("em_steps", 1),
-      ("min_patches", 1), ("patience", 1), ("max_growth_steps", 1), ("exchange_steps", 0),
-      ("max_filters", 1), ("max_passes", 0),
-    ):  # fmt: skip
+      ("kernel", 1),
+      ("stride", 1),
+      ("growth_patches", 2),
+      ("seeds_per_step", 1),
+      ("em_steps", 1),
+      ("min_patches", 1),
+      ("patience", 1),
+      ("max_growth_steps", 1),
+      ("exchange_steps", 0),
+      ("max_filters", 1),
+      ("max_passes", 0),
+    ):
       value = getattr(self, name)
       checks.integer(name, value, low)
       object.__setattr__(self, name, int(value))

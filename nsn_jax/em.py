@@ -178,8 +178,12 @@ def _chunk_statistics(
     exact, residual = _exact(assignment, centred, projection)
     index, below = members(exact)
     count = sum_by_filter(jnp.ones_like(index), index, k)
-    return exact, count, below, sum_by_filter(residual, index, k), sum_by_filter(
-      exact.distance, index, k
+    return (
+      exact,
+      count,
+      below,
+      sum_by_filter(residual, index, k),
+      sum_by_filter(exact.distance, index, k),
     )
 
   def from_product() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -278,9 +282,7 @@ def e_step(
 
 
 @functools.partial(jax.jit, static_argnames="chunk_size")
-def assign(
-  patches: jax.Array, filters: Filters, *, chunk_size: int | None = None
-) -> Assignment:
+def assign(patches: jax.Array, filters: Filters, *, chunk_size: int | None = None) -> Assignment:
   """The E-step patch by patch: index, similarity and distance of the best filter, each [n].
 
   Args:
@@ -299,9 +301,7 @@ def assign(
       lambda: assignment,
     )
 
-  chunks, _ = _chunks(
-    flat, jnp.ones(flat.shape[0], bool), chunk_size or _chunk_size(flat.shape[1])
-  )
+  chunks, _ = _chunks(flat, jnp.ones(flat.shape[0], bool), chunk_size or _chunk_size(flat.shape[1]))
   found = jax.lax.map(one, chunks)
   return jax.tree.map(lambda x: x.reshape(-1)[: flat.shape[0]], found)
 

@@ -191,9 +191,8 @@ def _propose(
   count = jnp.sum(member, axis=1)
   n = jnp.maximum(count, 1.0)
   # About the seed, as em.e_step does it about the filter's mean.
-  shift = (
-    jnp.dot(member, flat, precision=numerics.PRECISION) - count[:, None] * seeds
-  ) / n[:, None]
+  total = jnp.dot(member, flat, precision=numerics.PRECISION)
+  shift = (total - count[:, None] * seeds) / n[:, None]
   nearest_distance = jnp.where(taken, jnp.min(distance, axis=1), 0.0)
   square = jnp.dot(member, nearest_distance, precision=numerics.PRECISION) / n
   variance = jnp.maximum(square - jnp.sum(shift * shift, axis=1), floor)
@@ -228,9 +227,7 @@ def _em_steps(
   compiles one.
   """
 
-  def step(
-    index: jax.Array, carry: tuple[Filters, em.Statistics]
-  ) -> tuple[Filters, em.Statistics]:
+  def step(index: jax.Array, carry: tuple[Filters, em.Statistics]) -> tuple[Filters, em.Statistics]:
     bank, _ = carry
     statistics = em.e_step(patches, bank, threshold, hold_below=True)
     found = em.m_step(statistics, bank, floor)
@@ -359,6 +356,4 @@ def exchange_step(
   )
   swapped, info = _em_steps(patches, swapped, threshold, floor, em_steps, min_patches=0)
   better = info.mean_similarity > present.mean_similarity
-  return jax.tree.map(
-    lambda a, b: jnp.where(better, a, b), (swapped, info), (bank, present)
-  )
+  return jax.tree.map(lambda a, b: jnp.where(better, a, b), (swapped, info), (bank, present))

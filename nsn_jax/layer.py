@@ -142,9 +142,16 @@ def grow(
     if capacity > bank.num_filters:
       bank = growth.resize_bank(bank, capacity)
     bank, info = growth.growth_step(
-      growth_key, np.int32(step), patches, bank, tau, floor,
-      num_seeds=num_seeds, em_steps=config.em_steps, min_patches=config.min_patches,
-    )  # fmt: skip
+      growth_key,
+      np.int32(step),
+      patches,
+      bank,
+      tau,
+      floor,
+      num_seeds=num_seeds,
+      em_steps=config.em_steps,
+      min_patches=config.min_patches,
+    )
     found = _read(info)
     log.patches += size * (config.em_steps + 2)
     log.step("growth", step, 0, found, size)
@@ -160,9 +167,17 @@ def grow(
   bank = growth.resize_bank(bank, num_filters)
   for step in range(config.exchange_steps if num_filters > 1 else 0):
     bank, info = growth.exchange_step(
-      exchange_key, np.int32(step), patches, bank, info, tau, floor,
-      num_seeds=num_seeds, em_steps=config.em_steps, min_patches=config.min_patches,
-    )  # fmt: skip
+      exchange_key,
+      np.int32(step),
+      patches,
+      bank,
+      info,
+      tau,
+      floor,
+      num_seeds=num_seeds,
+      em_steps=config.em_steps,
+      min_patches=config.min_patches,
+    )
     log.patches += size * (config.em_steps + 2)
     log.step("exchange", step, config.exchange_steps, _read(info), size)
   return bank

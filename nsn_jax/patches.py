@@ -99,9 +99,7 @@ def sum_patches(patches: jax.Array, stride: int) -> jax.Array:
   total = jnp.zeros([n, h + blocks_h - 1, w + blocks_w - 1, stride, stride, c], patches.dtype)
   for i in range(blocks_h):
     for j in range(blocks_w):
-      tile = padded[
-        :, :, :, i * stride : (i + 1) * stride, j * stride : (j + 1) * stride
-      ]
+      tile = padded[:, :, :, i * stride : (i + 1) * stride, j * stride : (j + 1) * stride]
       total = total.at[:, i : i + h, j : j + w].add(tile)
   images = total.transpose(0, 1, 3, 2, 4, 5).reshape(
     n, (h + blocks_h - 1) * stride, (w + blocks_w - 1) * stride, c

@@ -114,9 +114,7 @@ def decode_layer(
     filters.variance / filters.num_values,
     precision=numerics.PRECISION,
   )
-  spread = jnp.broadcast_to(
-    per_value.reshape(n, h, w, 1, 1, 1), (n, h, w, window[0], window[1], 1)
-  )
+  spread = jnp.broadcast_to(per_value.reshape(n, h, w, 1, 1, 1), (n, h, w, window[0], window[1], 1))
   count = jnp.maximum(overlap_count(h, w, (window[0], window[1]), stride), 1.0)
   deviation = jnp.asarray(knobs.alpha) * knobs.beta * jnp.sqrt(sum_patches(spread, stride)) / count
   eps = jax.vmap(lambda key: jax.random.normal(key, below.shape[1:]))(noise_keys)
@@ -133,9 +131,7 @@ def _decode(
   """Layers backwards, the last of `filters` first. Number i of them uses fold_in(key, i)."""
   for index in reversed(range(len(filters))):
     layer_keys = jax.vmap(lambda key, index=index: jax.random.fold_in(key, index))(keys)
-    feature_map = decode_layer(
-      layer_keys, feature_map, filters[index], knobs[index], static[index]
-    )
+    feature_map = decode_layer(layer_keys, feature_map, filters[index], knobs[index], static[index])
   return feature_map
 
 
@@ -237,9 +233,19 @@ def _run(
     part = None
     if feature_map is not None:
       part = jnp.asarray(feature_map[np.minimum(indices, num_samples - 1)], jnp.float32)
-    found.append(_decode_group(
-      key, indices, part, nsn, knobs, static=static, pixels=lowest == 0, lowest=lowest, batch=batch
-    ))  # fmt: skip
+    found.append(
+      _decode_group(
+        key,
+        indices,
+        part,
+        nsn,
+        knobs,
+        static=static,
+        pixels=lowest == 0,
+        lowest=lowest,
+        batch=batch,
+      )
+    )
   return jnp.concatenate(found)[:num_samples] if len(found) > 1 else found[0][:num_samples]
 
 

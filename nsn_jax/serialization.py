@@ -81,8 +81,10 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
       raise ValueError(f"array whitening.mean: expected {h} x {w} images to end at a 1 x 1 map")
     for name in ("transform", "inverse"):
       if getattr(whitening, name).shape != (c, h * w, h * w):
-        raise ValueError(f"array whitening.{name}: expected shape {(c, h * w, h * w)}, "
-                         f"got {getattr(whitening, name).shape}")
+        raise ValueError(
+          f"array whitening.{name}: expected shape {(c, h * w, h * w)}, "
+          f"got {getattr(whitening, name).shape}"
+        )
   stack: list[Filters] = []
   channels = None if whitening is None else whitening.mean.shape[-1]
   for index, layer in enumerate(config.layers):
@@ -93,8 +95,10 @@ def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
     expected = (variance.size, layer.kernel, layer.kernel, channels or mean.shape[-1])
     some = variance.ndim == 1 and variance.size
     if not some or mean.shape != expected or not (variance > 0).all():
-      raise ValueError(f"array filters.{index}.mean: expected shape {expected} and positive "
-                       f"variances, got {mean.shape}")
+      raise ValueError(
+        f"array filters.{index}.mean: expected shape {expected} and positive "
+        f"variances, got {mean.shape}"
+      )
     channels = variance.size
     stack.append(filters)
   if arrays:

@@ -78,9 +78,7 @@ class MapStream:
     encoder = self.encoder
     if not encoder.layers:
       return self.base.shape[1:]
-    return (
-      *map_sizes(self.base.shape[1:3], encoder.layers)[-1], encoder.filters[-1].num_filters
-    )  # fmt: skip
+    return (*map_sizes(self.base.shape[1:3], encoder.layers)[-1], encoder.filters[-1].num_filters)
 
 
 @jax.jit
@@ -194,9 +192,11 @@ def sample_patches(
   for i in range(0, num_images, size):
     rows = chosen[i : i + size]
     patches = _gather_batch(
-      stream.encoder, _filled(stream.base[rows], size), _filled(positions[i : i + size], size),
+      stream.encoder,
+      _filled(stream.base[rows], size),
+      _filled(positions[i : i + size], size),
       (kernel, stride),
-    )  # fmt: skip
+    )
     found.append(np.asarray(patches)[: len(rows) * each])
     if report is not None:
       report((i + len(rows)) / num_images)
@@ -222,9 +222,15 @@ def statistics(
   done = 0
   for base, num_valid in _batches(stream.base, size * num_parts):
     total = _accumulate(
-      total, filters, np.float32(threshold), stream.encoder, base, np.int32(num_valid), window,
+      total,
+      filters,
+      np.float32(threshold),
+      stream.encoder,
+      base,
+      np.int32(num_valid),
+      window,
       num_parts,
-    )  # fmt: skip
+    )
     done += num_valid
     yield total, done
 

@@ -131,9 +131,7 @@ def fit(
   for index in range(nsn.num_layers, len(config.layers)):
     layer_config = config.layers[index]
     log = layer.Log(index, report)
-    filters, history = _train_layer(
-      jax.random.fold_in(key, index), maps, layer_config, log, budget
-    )
+    filters, history = _train_layer(jax.random.fold_in(key, index), maps, layer_config, log, budget)
     nsn = NSN((*nsn.filters, filters), nsn.whitening, config)
     if on_layer is not None:
       on_layer(nsn, history)

@@ -79,11 +79,16 @@ def nsn() -> nsn_jax.NSN:
   """A small network on the digits."""
   layers = tuple(
     nsn_jax.LayerConfig(
-      kernel=kernel, stride=stride, threshold=threshold, growth_patches=800, exchange_steps=1,
-      max_passes=2, max_filters=20,
+      kernel=kernel,
+      stride=stride,
+      threshold=threshold,
+      growth_patches=800,
+      exchange_steps=1,
+      max_passes=2,
+      max_filters=20,
     )
     for kernel, stride, threshold in ((14, 14, -1.0), (2, 1, 1.0))
-  )  # fmt: skip
+  )
   config = nsn_jax.NetworkConfig(
     layers=layers, whitening_epsilon=1.0, sampler=nsn_jax.SamplerConfig(gamma=50.0)
   )
@@ -96,7 +101,11 @@ def judge() -> scoring.Judge:
   train, test = data.load("digits"), data.load("digits", split="test")
   architecture = metrics.Architecture(channels=(8, 16), kernels=(5, 3), num_features=32)
   classifier = metrics.train_classifier(
-    jax.random.key(0), train.images, train.labels, num_epochs=8, batch_size=32,
+    jax.random.key(0),
+    train.images,
+    train.labels,
+    num_epochs=8,
+    batch_size=32,
     architecture=architecture,
-  )  # fmt: skip
+  )
   return scoring.Judge(classifier, 0.0, train, test)

@@ -117,11 +117,18 @@ def activations(weights: dict[str, np.ndarray], batch: np.ndarray) -> Iterator[t
     x = functional.max_pool2d(basic(basic(x, "Conv2d_3b_1x1"), "Conv2d_4a_3x3"), 3, 2)
     yield "pool2", x.permute(0, 2, 3, 1).numpy()
     for name, block in (
-      ("Mixed_5b", block_a), ("Mixed_5c", block_a), ("Mixed_5d", block_a), ("Mixed_6a", block_b),
-      ("Mixed_6b", block_c), ("Mixed_6c", block_c), ("Mixed_6d", block_c), ("Mixed_6e", block_c),
-      ("Mixed_7a", block_d), ("Mixed_7b", lambda x, n: block_e(x, n, average(x))),
+      ("Mixed_5b", block_a),
+      ("Mixed_5c", block_a),
+      ("Mixed_5d", block_a),
+      ("Mixed_6a", block_b),
+      ("Mixed_6b", block_c),
+      ("Mixed_6c", block_c),
+      ("Mixed_6d", block_c),
+      ("Mixed_6e", block_c),
+      ("Mixed_7a", block_d),
+      ("Mixed_7b", lambda x, n: block_e(x, n, average(x))),
       ("Mixed_7c", lambda x, n: block_e(x, n, functional.max_pool2d(x, 3, 1, 1))),
-    ):  # fmt: skip
+    ):
       x = block(x, name)
       yield name, x.permute(0, 2, 3, 1).numpy()
     features = x.mean(dim=(2, 3))

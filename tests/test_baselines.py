@@ -63,9 +63,7 @@ def test_doubling_equals_xlas_transposed_convolution(side):
 def test_sides_of_the_maps(side, expected):
   assert networks.map_sides((side, side, 1)) == expected
   noise, images = jnp.zeros((2, 5)), jnp.zeros((2, side, side, 1))
-  generator, critic = (
-    net((side, side, 1), 2) for net in (networks.Generator, networks.Critic)
-  )
+  generator, critic = (net((side, side, 1), 2) for net in (networks.Generator, networks.Critic))
   made, _ = jax.eval_shape(lambda: generator.init_with_output(KEY, noise, is_training=True))
   scores, variables = jax.eval_shape(lambda: critic.init_with_output(KEY, images))
   assert made.shape == images.shape and scores.shape == (2,)
@@ -176,9 +174,7 @@ def test_a_step_equals_plain_gradients(name, images):
 
   def critic_loss(critic):
     fake = jax.lax.stop_gradient(make(state.generator)[0])
-    return model.critic_loss(
-      model._scores(critic, batch), model._scores(critic, fake), batch, fake
-    )
+    return model.critic_loss(model._scores(critic, batch), model._scores(critic, fake), batch, fake)
 
   loss, gradient = jax.value_and_grad(critic_loss)(state.critic)
   updates, _ = model.optimizer().update(gradient, state.critic_optimizer)
@@ -366,9 +362,12 @@ def test_the_vae_learns(images):
   data = pattern[rng.integers(0, 2, 200)].astype(np.uint8)
   losses = []
   baselines.train(
-    KEY, _small("vae", hidden=32, learning_rate=5e-3), data, num_epochs=15,
+    KEY,
+    _small("vae", hidden=32, learning_rate=5e-3),
+    data,
+    num_epochs=15,
     on_epoch=lambda epoch, _: losses.append(sum(epoch.metrics.values())),
-  )  # fmt: skip
+  )
   # An untrained one needs 128 log 2 = 89; two kinds of images need log 2, and what is not yet sure.
   assert losses[-1] < 8 < 20 < losses[0] < 89
   assert np.mean(losses[-3:]) < np.mean(losses[4:7]) < losses[0]
@@ -388,8 +387,11 @@ def test_reports_cover_each_epoch(images, monkeypatch):
   baselines.train(KEY, _small("vae"), images, num_epochs=2, report=seen.append)
   # Four whole batches of 5 in 23 images.
   assert [(at.epoch, at.step, at.num_steps) for at in seen] == [
-    (0, 3, 4), (0, 4, 4), (1, 3, 4), (1, 4, 4)
-  ]  # fmt: skip
+    (0, 3, 4),
+    (0, 4, 4),
+    (1, 3, 4),
+    (1, 4, 4),
+  ]
   assert seen[0].metrics.keys() == {"reconstruction", "divergence"}
 
 
@@ -450,9 +452,13 @@ def test_training_errors(images):
   with pytest.raises(ValueError, match=r"model: expected one of dcgan, .*pixelcnn, got 'gan'"):
     baselines.make("gan", SHAPE)
   for name, field, value in (
-    ("dcgan", "width", 0), ("wgan", "clip", 0.0), ("lsgan", "margin", -1.0),
-    ("vae", "latent", 0), ("dcgan", "learning_rate", float("nan")), ("wgan", "critic_steps", 0),
-  ):  # fmt: skip
+    ("dcgan", "width", 0),
+    ("wgan", "clip", 0.0),
+    ("lsgan", "margin", -1.0),
+    ("vae", "latent", 0),
+    ("dcgan", "learning_rate", float("nan")),
+    ("wgan", "critic_steps", 0),
+  ):
     with pytest.raises(ValueError, match=f"{field}: expected"):
       baselines.make(name, SHAPE, **{field: value})
 

@@ -33,7 +33,11 @@ def digits(tmp_path_factory):
 def trained(digits):
   train, _ = digits
   return metrics.train_classifier(
-    jax.random.key(0), *train, num_epochs=15, batch_size=32, max_shift=1,
+    jax.random.key(0),
+    *train,
+    num_epochs=15,
+    batch_size=32,
+    max_shift=1,
     architecture=_ARCHITECTURE,
   )
 
@@ -150,16 +154,25 @@ def test_score_takes_device_arrays_and_returns_floats():
 @pytest.mark.parametrize(
   ("rows", "num_splits", "message"),
   [
-    (np.ones(5), 1, "probabilities: expected shape [N, classes] with N and classes of at least 1, "
-                    "got (5,)"),
+    (
+      np.ones(5),
+      1,
+      "probabilities: expected shape [N, classes] with N and classes of at least 1, got (5,)",
+    ),
     (np.ones((0, 5)), 1, "got (0, 5)"),
     (np.ones((5, 0)), 1, "got (5, 0)"),
     (np.ones((4, 2)) / 2, 0, "num_splits: expected an integer of at least 1, got 0"),
     (np.ones((4, 2)) / 2, 2.0, "num_splits: expected an integer of at least 1, got 2.0"),
-    (np.ones((4, 2)) / 2, 5, "num_splits: expected at most the number of rows of probabilities, "
-                             "4, got 5"),
-    (np.array([[0.5, 0.5], [0.5, 0.502]]), 1, "probabilities: expected rows that sum to 1 within "
-                                              "0.001, got 1.002 in row 1"),
+    (
+      np.ones((4, 2)) / 2,
+      5,
+      "num_splits: expected at most the number of rows of probabilities, 4, got 5",
+    ),
+    (
+      np.array([[0.5, 0.5], [0.5, 0.502]]),
+      1,
+      "probabilities: expected rows that sum to 1 within 0.001, got 1.002 in row 1",
+    ),
     (np.array([[0.5, 0.5], [0.1, 0.1]]), 1, "got 0.2 in row 1"),
     (np.array([[np.nan, 0.5], [0.5, 0.5]]), 1, "expected finite values, got NaN or infinity in 1"),
     (np.array([[np.inf, 0.5], [0.5, -np.inf]]), 1, "got NaN or infinity in 2 rows"),
@@ -206,7 +219,10 @@ def test_outputs(trained, digits):
   # The logits are the last dense layer on the features.
   last = trained.params["params"]["Dense_1"]
   np.testing.assert_allclose(
-    values @ last["kernel"] + last["bias"], logits, rtol=1e-4, atol=1e-4  # float32 sums of 64
+    values @ last["kernel"] + last["bias"],
+    logits,
+    rtol=1e-4,
+    atol=1e-4,  # float32 sums of 64
   )
 
 
@@ -238,10 +254,14 @@ def test_no_images_no_rows(tiny, noise):
 @pytest.mark.parametrize("side", [1, 2, 5])
 def test_max_pool_of_odd_sizes(side):
   x = np.random.default_rng(0).normal(size=(2, side, 4, 3))
-  expected = [[x[:, row : row + 2, column : column + 2].max(axis=(1, 2)) for column in (0, 2)]
-              for row in range(0, side, 2)]
+  expected = [
+    [x[:, row : row + 2, column : column + 2].max(axis=(1, 2)) for column in (0, 2)]
+    for row in range(0, side, 2)
+  ]
   np.testing.assert_allclose(
-    classifier_lib._max_pool(x), np.moveaxis(expected, 2, 0), rtol=1e-6  # float32 there
+    classifier_lib._max_pool(x),
+    np.moveaxis(expected, 2, 0),
+    rtol=1e-6,  # float32 there
   )
 
 
@@ -273,7 +293,12 @@ def test_same_key_same_weights_other_key_others(noise):
 def test_progress_reports_a_falling_loss(noise):
   reports = []
   metrics.train_classifier(
-    jax.random.key(0), *noise, num_epochs=30, learning_rate=0.01, max_shift=0, batch_size=20,
+    jax.random.key(0),
+    *noise,
+    num_epochs=30,
+    learning_rate=0.01,
+    max_shift=0,
+    batch_size=20,
     architecture=metrics.Architecture(channels=(8,), kernels=(3,), num_features=16, dropout=0.0),
     progress=lambda *report: reports.append(report),
   )
@@ -314,8 +339,10 @@ def test_divergence_is_an_error(noise):
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    ({"images": np.zeros((40, 6, 7), np.uint8)}, "images: expected images of shape [N, H, W, C], "
-                                                 "got (40, 6, 7)"),
+    (
+      {"images": np.zeros((40, 6, 7), np.uint8)},
+      "images: expected images of shape [N, H, W, C], got (40, 6, 7)",
+    ),
     ({"images": np.zeros((40, 6, 7, 3))}, "images: expected uint8 in 0-255, got float64"),
     ({"images": "a.png"}, "images: expected an array [N, H, W, C], got str"),
     ({"images": np.zeros((0, 6, 7, 3), np.uint8), "labels": np.zeros(0, int)}, "got none"),
@@ -359,8 +386,9 @@ def test_bad_architecture(change, message):
 
 def test_bad_prediction_input(tiny, noise):
   images, labels = noise
-  with pytest.raises(ValueError, match=re.escape("images: expected shape [N, 6, 7, 3], got (40, 6, "
-                                                 "6, 3)")):
+  with pytest.raises(
+    ValueError, match=re.escape("images: expected shape [N, 6, 7, 3], got (40, 6, 6, 3)")
+  ):
     tiny.outputs(images[:, :, :6])
   with pytest.raises(ValueError, match="images: expected uint8 in 0-255, got float32"):
     tiny.outputs(images / np.float32(255))
@@ -434,14 +462,24 @@ _KERNEL, _ENTRY = "params/Conv_0/kernel", "nsn_jax.classifier"
     (lambda arrays, metadata: metadata.clear(), "expected a file written by save_classifier"),
     (lambda arrays, metadata: metadata.update({_ENTRY: "{"}), "expected the fields of a classif"),
     (lambda arrays, metadata: metadata.update({_ENTRY: "[]"}), "expected the fields of a classif"),
-    (lambda arrays, metadata: metadata.update({_ENTRY: metadata[_ENTRY].replace(
-      '"num_features"', '"width"')}), "expected the fields of a classifier"),
-    (lambda arrays, metadata: metadata.update({_ENTRY: metadata[_ENTRY].replace(
-      '"num_classes": 3', '"num_classes": 4')}), "got 2 others: params/Dense_1/bias should be "),
+    (
+      lambda arrays, metadata: metadata.update(
+        {_ENTRY: metadata[_ENTRY].replace('"num_features"', '"width"')}
+      ),
+      "expected the fields of a classifier",
+    ),
+    (
+      lambda arrays, metadata: metadata.update(
+        {_ENTRY: metadata[_ENTRY].replace('"num_classes": 3', '"num_classes": 4')}
+      ),
+      "got 2 others: params/Dense_1/bias should be ",
+    ),
     (lambda arrays, metadata: arrays.pop(_KERNEL), "got 1 others: params/Conv_0/kernel should be"),
     (lambda arrays, metadata: arrays.update({"x": np.ones(1)}), "x should be None"),
-    (lambda arrays, metadata: arrays.update({_KERNEL: arrays[_KERNEL].astype(np.float16)}),
-     "got 1 others: params/Conv_0/kernel should be ((3, 3, 3, 2), 'float32')"),
+    (
+      lambda arrays, metadata: arrays.update({_KERNEL: arrays[_KERNEL].astype(np.float16)}),
+      "got 1 others: params/Conv_0/kernel should be ((3, 3, 3, 2), 'float32')",
+    ),
     (lambda arrays, metadata: arrays[_KERNEL].fill(np.nan), "got NaN or infinity in params/Conv_0"),
   ],
 )
@@ -477,7 +515,7 @@ def test_second_time_does_not_train(noise, tmp_path, trainings):
   for count in (1, 1, 1):
     _cached(noise, tmp_path)
     assert len(trainings) == count
-  (_, options), = trainings
+  ((_, options),) = trainings
   assert options == {**_TINY, "progress": None}
 
 
@@ -493,8 +531,11 @@ def test_anything_that_decides_the_weights_makes_a_new_entry(noise, tmp_path, tr
     _cached(noise, tmp_path, key=jax.random.key(1)),
     _cached(noise, tmp_path, num_epochs=2),
     _cached(noise, tmp_path, flip=True),
-    _cached(noise, tmp_path, architecture=metrics.Architecture(
-      channels=(2,), kernels=(3,), num_features=5)),
+    _cached(
+      noise,
+      tmp_path,
+      architecture=metrics.Architecture(channels=(2,), kernels=(3,), num_features=5),
+    ),
   ]
   assert not any(variant.from_cache for variant in variants)
   assert len(trainings) == len(variants)
@@ -540,8 +581,9 @@ def test_bad_cache_input(noise, tmp_path):
     metrics.trained_classifier(key, "a", noise, noise, cache_dir=tmp_path)
   with pytest.raises(TypeError, match="speed"):
     _cached(noise, tmp_path, speed=1)
-  with pytest.raises(ValueError, match=re.escape("name: expected letters, digits, '_', '.' and '-'"
-                                                 ", got '../a'")):
+  with pytest.raises(
+    ValueError, match=re.escape("name: expected letters, digits, '_', '.' and '-', got '../a'")
+  ):
     _cached(noise, tmp_path, name="../a")
   with pytest.raises(ValueError, match=re.escape("train: expected (images, labels), got 3 values")):
     metrics.trained_classifier(key, "a", (images, labels, labels), noise, num_epochs=1)

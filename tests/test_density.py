@@ -25,10 +25,12 @@ def test_against_scipys_normals():
   x, mean = rng.normal(size=(20, 2, 3, 2)), rng.normal(size=(5, 2, 3, 2))
   variance = rng.uniform(2, 30, 5)
   d = 12
-  logs = np.stack([
-    stats.multivariate_normal(mean[j].ravel(), variance[j] / d).logpdf(x.reshape(20, d))
-    for j in range(5)
-  ])
+  logs = np.stack(
+    [
+      stats.multivariate_normal(mean[j].ravel(), variance[j] / d).logpdf(x.reshape(20, d))
+      for j in range(5)
+    ]
+  )
   expected = special.logsumexp(logs, axis=0, b=1 / 5) / d
   filters = Filters(jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32))
   found = density.log_density(jnp.asarray(x, jnp.float32), filters)

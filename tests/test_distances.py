@@ -56,9 +56,7 @@ def test_statistics_of_parts_merge_to_those_of_the_whole():
 def test_statistics_do_not_depend_on_the_blocks():
   features = _features(0, 9000, 3)
   reference = np.cov(features.astype(np.float64), rowvar=False)
-  np.testing.assert_allclose(
-    metrics.feature_statistics(features).covariance, reference, rtol=1e-10
-  )
+  np.testing.assert_allclose(metrics.feature_statistics(features).covariance, reference, rtol=1e-10)
 
 
 # FID
@@ -130,9 +128,7 @@ def _discrepancy_by_loops(real: np.ndarray, generated: np.ndarray) -> float:
     return (float(np.dot(x.astype(float), y.astype(float))) / len(x) + 1) ** 3
 
   def within(rows: np.ndarray) -> float:
-    return np.mean(
-      [kernel(x, y) for i, x in enumerate(rows) for j, y in enumerate(rows) if i != j]
-    )
+    return np.mean([kernel(x, y) for i, x in enumerate(rows) for j, y in enumerate(rows) if i != j])
 
   between = np.mean([kernel(x, y) for x in real for y in generated])
   return within(real) + within(generated) - 2 * between

@@ -102,11 +102,14 @@ def test_images_may_leave_the_range_by_rounding(dtype):
 @pytest.mark.parametrize(
   ("size", "name"),
   [
-    ((3, 3), "kernel"), ((8, 3), "kernel"), ((2, 8), "kernel"),
+    ((3, 3), "kernel"),
+    ((8, 3), "kernel"),
+    ((2, 8), "kernel"),
     ((4, 4), "kernel"),  # Layer 1 gets a 1 x 1 map.
-    ((9, 9), "kernel, stride"), ((8, 9), "kernel, stride"),
+    ((9, 9), "kernel, stride"),
+    ((8, 9), "kernel, stride"),
   ],
-)  # fmt: skip
+)
 def test_images_that_the_windows_do_not_fit(size, name):
   images = np.zeros((5, *size, 1), np.uint8)
   _refuses(name, lambda: nsn_jax.fit(KEY, images, CONFIG))
@@ -139,9 +142,7 @@ def test_memory_budget_gb(value):
   _refuses("memory_budget_gb", lambda: nsn_jax.fit(KEY, images, CONFIG, memory_budget_gb=value))
   maps = np.zeros((5, 8, 8, 1), np.float32)
   layer = CONFIG.layers[0]
-  _refuses(
-    "memory_budget_gb", lambda: nsn_jax.fit_layer(KEY, maps, layer, memory_budget_gb=value)
-  )
+  _refuses("memory_budget_gb", lambda: nsn_jax.fit_layer(KEY, maps, layer, memory_budget_gb=value))
 
 
 def test_initial_networks_that_do_not_fit():
@@ -343,12 +344,22 @@ def test_an_unknown_preset(name):
 
 @pytest.mark.parametrize(
   "name",
-  sorted({
-    "digits", "mnist", "mnist-plain", "mnist-large", "fashion_mnist", "fashion_mnist-plain",
-    "fashion_mnist-large", "lfw", "church", "church-plain",
-    *nsn_jax.configs.names(),
-  }),
-)  # fmt: skip
+  sorted(
+    {
+      "digits",
+      "mnist",
+      "mnist-plain",
+      "mnist-large",
+      "fashion_mnist",
+      "fashion_mnist-plain",
+      "fashion_mnist-large",
+      "lfw",
+      "church",
+      "church-plain",
+      *nsn_jax.configs.names(),
+    }
+  ),
+)
 def test_the_specs_presets(name):
   config = nsn_jax.configs.get(name)
   assert name in nsn_jax.configs.names()

@@ -83,9 +83,17 @@ def test_outputs(trained):
   workdir, result = trained
   names = {path.name for path in workdir.iterdir()}
   layers = {f"filters_layer{layer}.png" for layer in range(2)}
-  assert names == {
-    "model.safetensors", "metrics.jsonl", "config.json", "growth.png", "samples.png",
-  } | layers  # fmt: skip
+  assert (
+    names
+    == {
+      "model.safetensors",
+      "metrics.jsonl",
+      "config.json",
+      "growth.png",
+      "samples.png",
+    }
+    | layers
+  )
   _assert_same_filters(nsn_jax.load(workdir / "model.safetensors"), result.nsn)
 
 
@@ -256,14 +264,15 @@ def test_sample_of_a_lower_layer(trained, tmp_path):
 def test_quickstart_twice(tmp_path, monkeypatch):
   # What the launcher adds to training, on the small network and few images.
   whole = train.train
-  monkeypatch.setattr(
-    train, "train", lambda **given: whole(**given, image_size=_SIDE, limit=120)
-  )
+  monkeypatch.setattr(train, "train", lambda **given: whole(**given, image_size=_SIDE, limit=120))
   for _ in range(2):
     found = quickstart.quickstart(tmp_path, _mini_config())
     assert [path.name for path in found] == [
-      "samples_grid.png", "growth.png", "filters_layer0.png", "filters_layer1.png",
-    ]  # fmt: skip
+      "samples_grid.png",
+      "growth.png",
+      "filters_layer0.png",
+      "filters_layer1.png",
+    ]
     for path in found:
       assert min(_size(path)) > 30
       path.unlink()
@@ -405,20 +414,29 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 def _start(module, *arguments):
   return subprocess.Popen(
-    [sys.executable, "-c", _AS_MAIN, f"experiments.{module}", *arguments], cwd=_ROOT, text=True,
-    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-  )  # fmt: skip
+    [sys.executable, "-c", _AS_MAIN, f"experiments.{module}", *arguments],
+    cwd=_ROOT,
+    text=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+  )
 
 
 def test_bad_command_lines(trained, tmp_path):
   workdir = trained[0]
   cases = (
-    (1, r"preset: expected one of .*got 'mnits'",
-     "train", f"--workdir={tmp_path / 'new'}", "--dataset=digits", "--preset=mnits"),
+    (
+      1,
+      r"preset: expected one of .*got 'mnits'",
+      "train",
+      f"--workdir={tmp_path / 'new'}",
+      "--dataset=digits",
+      "--preset=mnits",
+    ),
     (2, r"--num_samples=0", "sample", f"--workdir={workdir}", "--num_samples=0"),
-    (2, r"--gamma=2,x.* expected a number",
-     "sample", f"--workdir={workdir}", "--gamma=2,x"),
-  )  # fmt: skip
+    (2, r"--gamma=2,x.* expected a number", "sample", f"--workdir={workdir}", "--gamma=2,x"),
+  )
   processes = [_start(*arguments) for _, _, *arguments in cases]
   for (code, message, *_), process in zip(cases, processes, strict=True):
     _, err = process.communicate(timeout=60)

@@ -76,8 +76,10 @@ def test_effects(nsn, judge: scoring.Judge, tmp_path, monkeypatch):
   monkeypatch.setattr(effects, "_BETAS", (0.5, 2.0))
   found = effects.vary(KEY, nsn, judge, tmp_path, 60)
   assert {knob: [row["value"] for row in rows] for knob, rows in found.items()} == {
-    "gamma": [0.01, 1.0], "alpha": [0.0], "beta": [0.5, 2.0]
-  }  # fmt: skip
+    "gamma": [0.01, 1.0],
+    "alpha": [0.0],
+    "beta": [0.5, 2.0],
+  }
   # Both are the network's own setting, on the same noise.
   assert found["gamma"][1]["inception_score"] == found["alpha"][0]["inception_score"]
   for name in ("effect_gamma", "effect_alpha", "effect_beta", "effects"):
@@ -147,9 +149,13 @@ def test_tables_3_and_4(tmp_path):
     kernel=28, stride=1, exchange_steps=0, max_passes=1, max_filters=5, patience=1
   )
   result = train.train(
-    workdir=tmp_path, dataset="digits", config=nsn_jax.NetworkConfig(layers=(layer,)), limit=60,
-    preset="small", num_samples=4,
-  )  # fmt: skip
+    workdir=tmp_path,
+    dataset="digits",
+    config=nsn_jax.NetworkConfig(layers=(layer,)),
+    limit=60,
+    preset="small",
+    num_samples=4,
+  )
   found = tables34.read(tmp_path)
   assert [row["num_filters"] for row in found["layers"]] == list(result.nsn.num_filters)
   assert [row["input"] for row in found["layers"]] == [28]

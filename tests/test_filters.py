@@ -128,9 +128,11 @@ def test_similarity_follows_a_permutation_of_filters_and_patches():
   permuted = Filters(filters.mean[order], filters.variance[order])
   # The centre is summed in another order: rounding only.
   np.testing.assert_allclose(
-    _similarity(patches[rows], permuted), _similarity(patches, filters)[rows][:, order],
-    rtol=1e-5, atol=1e-5,
-  )  # fmt: skip
+    _similarity(patches[rows], permuted),
+    _similarity(patches, filters)[rows][:, order],
+    rtol=1e-5,
+    atol=1e-5,
+  )
 
 
 def test_similarity_gradient_is_the_closed_form():

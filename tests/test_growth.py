@@ -210,9 +210,17 @@ def test_exchange_mends_a_bad_bank():
   info = growth.unknown(3)
   for step in range(3):
     bank, info = growth.exchange_step(
-      KEY, np.int32(step), patches, bank, info, np.float32(0.0), FLOOR, num_seeds=16, em_steps=3,
+      KEY,
+      np.int32(step),
+      patches,
+      bank,
+      info,
+      np.float32(0.0),
+      FLOOR,
+      num_seeds=16,
+      em_steps=3,
       min_patches=8,
-    )  # fmt: skip
+    )
   assert info.num_filters == 3
   # One filter a blob has a mean similarity of -1/2 - log(0.04) / 2 = 1.11.
   assert stuck < 0.5 and float(info.mean_similarity) == pytest.approx(1.11, abs=0.05)
@@ -230,9 +238,17 @@ def test_exchange_makes_no_filter_of_a_single_patch():
     found, info = bank, growth.unknown(4)
     for step in range(5):
       found, info = growth.exchange_step(
-        KEY, np.int32(step), patches, found, info, np.float32(0.0), FLOOR, num_seeds=16, em_steps=3,
+        KEY,
+        np.int32(step),
+        patches,
+        found,
+        info,
+        np.float32(0.0),
+        FLOOR,
+        num_seeds=16,
+        em_steps=3,
         min_patches=min_patches,
-      )  # fmt: skip
+      )
     held.append(int(np.asarray(em.e_step(patches, found).count).min()))
   assert held[0] == 1 and held[1] > 1
 

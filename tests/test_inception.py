@@ -150,7 +150,9 @@ def web(monkeypatch, tmp_path):
 
 def test_no_network_says_what_to_do(web, tmp_path):
   web(OSError("no route"))
-  with pytest.raises(OSError, match=r"cannot be downloaded \(no route\): fetch https://github.com/"):
+  with pytest.raises(
+    OSError, match=r"cannot be downloaded \(no route\): fetch https://github.com/"
+  ):
     metrics.load_inception()
   assert not any(tmp_path.iterdir())
 
@@ -210,8 +212,13 @@ def test_torchs_own_files_are_read(tmp_path, is_archive):
   torch = pytest.importorskip("torch")
   shared = torch.arange(12.0).reshape(3, 4)
   module = torch.nn.BatchNorm2d(3)
-  state = {**module.state_dict(), "turned": shared.T, "part": shared[1:, 1:3],
-           "parameter": torch.nn.Parameter(shared), "half": shared.half()}  # fmt: skip
+  state = {
+    **module.state_dict(),
+    "turned": shared.T,
+    "part": shared[1:, 1:3],
+    "parameter": torch.nn.Parameter(shared),
+    "half": shared.half(),
+  }
   torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=is_archive)
   expected = {name: value.detach().numpy() for name, value in state.items()}
   _assert_arrays(_read(tmp_path / "x.pth"), expected)

@@ -78,8 +78,9 @@ def test_the_search_never_ends_below_its_start(
   start, _ = scoring.score_samples(key, judge, nsn, 200)
   best, score = tune_sampler.search(key, judge, nsn, num_samples=200, rounds=1)
   assert (-tune_sampler.unfairness(score), score.inception_score) >= (
-    -tune_sampler.unfairness(start), start.inception_score,
-  )  # fmt: skip
+    -tune_sampler.unfairness(start),
+    start.inception_score,
+  )
   again, _ = scoring.score_samples(key, judge, nsn, 200, best)
   assert again == score
 

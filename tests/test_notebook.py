@@ -37,9 +37,12 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
 def test_it_draws_every_figure(executed):
   notebook, folder = executed
   shown = [
-    output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    output
+    for cell in notebook.cells
+    if cell.cell_type == "code"
+    for output in cell.outputs
     if "image/png" in output.get("data", {})
-  ]  # fmt: skip
+  ]
   # Real images, growth, 3 layers of filters, nearest, 3 layers of samples, 4 effects, Fig 9a, 9b.
   assert len(shown) == 15
   assert (folder / "runs" / "model.safetensors").is_file()
@@ -48,9 +51,11 @@ def test_it_draws_every_figure(executed):
 def test_it_tells_the_filters_and_the_score(executed):
   notebook, _ = executed
   text = "".join(
-    output.get("text", "") for cell in notebook.cells if cell.cell_type == "code"
+    output.get("text", "")
+    for cell in notebook.cells
+    if cell.cell_type == "code"
     for output in cell.outputs
-  )  # fmt: skip
+  )
   assert "filters found: (" in text and "samples:     IS " in text and "triples" in text
 
 

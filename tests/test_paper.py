@@ -31,11 +31,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
   """Networks of two small layers, whatever the preset."""
   layers = tuple(
     nsn_jax.LayerConfig(
-      kernel=kernel, stride=stride, threshold=threshold, growth_patches=500, exchange_steps=0,
-      max_passes=1, max_filters=12, min_patches=2,
+      kernel=kernel,
+      stride=stride,
+      threshold=threshold,
+      growth_patches=500,
+      exchange_steps=0,
+      max_passes=1,
+      max_filters=12,
+      min_patches=2,
     )
     for kernel, stride, threshold in ((14, 14, -1.0), (2, 1, 1.0))
-  )  # fmt: skip
+  )
   monkeypatch.setattr(configs, "get", lambda _: nsn_jax.NetworkConfig(layers=layers))
 
 
@@ -143,9 +149,17 @@ def test_every_stage_is_a_command_that_its_launcher_takes(tmp_path, run_python):
   stages = _planned(tmp_path, ["digits"], limit=100)
   kinds = [stage.kind for stage in stages]
   assert kinds == [
-    "train", "score", "samples", "effects", "epsilon", "occlusion", "interpolation", "style",
-    "tables34", "table1",
-  ]  # fmt: skip
+    "train",
+    "score",
+    "samples",
+    "effects",
+    "epsilon",
+    "occlusion",
+    "interpolation",
+    "style",
+    "tables34",
+    "table1",
+  ]
   assert len({stage.name for stage in stages}) == len(stages)
   # Parsing alone, in a process of its own, as flags are global.
   run_python(f"""
@@ -161,8 +175,11 @@ for kind, arguments in {[(stage.kind, stage.arguments) for stage in stages]!r}:
 
 
 def test_stages_of_data_without_labels(tmp_path):
-  np.savez(tmp_path / "x.npz", images=np.zeros((9, 28, 28, 1), np.uint8),
-           test_images=np.zeros((3, 28, 28, 1), np.uint8))  # fmt: skip
+  np.savez(
+    tmp_path / "x.npz",
+    images=np.zeros((9, 28, 28, 1), np.uint8),
+    test_images=np.zeros((3, 28, 28, 1), np.uint8),
+  )
   with pytest.raises(ValueError, match="has none of its own"):
     _planned(tmp_path, [f"npz:{tmp_path / 'x.npz'}"])
   assert paper.slug("lsun/church_outdoor") == "church_outdoor"
@@ -199,9 +216,13 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
   # In this process, so that the small network takes part.
   place = tmp_path / "digits" / "digits"
   train.train(
-    workdir=place, dataset="digits", config=configs.get("digits"), preset="digits", limit=60,
+    workdir=place,
+    dataset="digits",
+    config=configs.get("digits"),
+    preset="digits",
+    limit=60,
     num_samples=4,
-  )  # fmt: skip
+  )
   wanted = [stage for stage in stages if stage.kind in ("interpolation", "style", "tables34")]
   assert [paper.run(stage, tmp_path) for stage in wanted] == [True] * 3
   assert [paper.run(stage, tmp_path) for stage in wanted] == [False] * 3
@@ -213,8 +234,10 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
   facts = work.read_json(tmp_path / "done" / "digits.interpolation.json")
   assert facts["seconds"] > 0 and "--num_pairs=1" in facts["command"] and facts["revision"]
   assert [record["kind"] for record in paper.records(tmp_path)] == [
-    "interpolation", "style", "tables34"
-  ]  # fmt: skip
+    "interpolation",
+    "style",
+    "tables34",
+  ]
   assert paper.records(tmp_path)[0] == facts
   # A network that was trained anew is shown anew.
   config = place / work.CONFIG
@@ -238,12 +261,27 @@ def test_paper_runs_what_is_missing_and_reports(small, tmp_path, monkeypatch, ca
 
 def test_the_report_shows_table_2_where_it_is_there(tmp_path):
   scores = {
-    "num_images": 100, "inception_score": 8.0, "inception_score_deviation": 0.1, "fid": 9.0,
-    "kid": 0.1, "kid_deviation": 0.01, "precision": 0.5, "recall": 0.2, "copy_ratio": 1.0,
-    "suspected_copies": 0.0, "paper": None, "training_seconds": 60.0, "sampling_seconds": 1.0,
-    "num_parameters": 7, "source": {"num_epochs": 3}, "command": "python -m experiments.table2",
-    "revision": "abc", "device": "CPU, 1 core", "dataset": "digits", "network": "a classifier",
-  }  # fmt: skip
+    "num_images": 100,
+    "inception_score": 8.0,
+    "inception_score_deviation": 0.1,
+    "fid": 9.0,
+    "kid": 0.1,
+    "kid_deviation": 0.01,
+    "precision": 0.5,
+    "recall": 0.2,
+    "copy_ratio": 1.0,
+    "suspected_copies": 0.0,
+    "paper": None,
+    "training_seconds": 60.0,
+    "sampling_seconds": 1.0,
+    "num_parameters": 7,
+    "source": {"num_epochs": 3},
+    "command": "python -m experiments.table2",
+    "revision": "abc",
+    "device": "CPU, 1 core",
+    "dataset": "digits",
+    "network": "a classifier",
+  }
   rows = [scores | {"model": "dcgan"}, scores | {"model": "nsn", "inception_score": 6.5}]
   folder = tmp_path / "table2" / "digits"
   (folder / "dcgan").mkdir(parents=True)

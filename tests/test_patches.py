@@ -70,10 +70,16 @@ def test_extract_by_hand():
 @pytest.mark.parametrize(
   ("size", "kernel", "stride", "positions"),
   [
-    (28, 4, 2, 13), (13, 3, 2, 6), (6, 6, 1, 1),  # SPEC's MNIST
-    (64, 4, 2, 31), (31, 3, 2, 15), (15, 3, 2, 7), (7, 3, 2, 3), (3, 3, 1, 1),  # SPEC's LFW
+    (28, 4, 2, 13),
+    (13, 3, 2, 6),
+    (6, 6, 1, 1),  # SPEC's MNIST
+    (64, 4, 2, 31),
+    (31, 3, 2, 15),
+    (15, 3, 2, 7),
+    (7, 3, 2, 3),
+    (3, 3, 1, 1),  # SPEC's LFW
   ],
-)  # fmt: skip
+)
 def test_extract_has_the_papers_sizes(size, kernel, stride, positions):
   images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
   found = jax.eval_shape(lambda x: extract_patches(x, kernel, stride), images)

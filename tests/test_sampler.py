@@ -100,9 +100,9 @@ def test_weights_are_shares_of_the_draws(num_draws):
 def test_draws_follow_the_softmax(gamma, num_draws):
   n, k = 8000, 7
   h = np.linspace(0.5, 0.53 if gamma > 100 else 2.0, k)[[3, 0, 6, 1, 5, 2, 4]].astype(np.float32)
-  weights = np.asarray(
-    _draw(_keys(n), np.broadcast_to(h, (n, 1, 1, k)), gamma, num_draws)
-  ).reshape(n, k)
+  weights = np.asarray(_draw(_keys(n), np.broadcast_to(h, (n, 1, 1, k)), gamma, num_draws)).reshape(
+    n, k
+  )
   p = np.exp(gamma * (h.astype(np.float64) - h.max()))
   p /= p.sum()
   observed = (weights * num_draws).sum(axis=0)
@@ -276,9 +276,10 @@ def test_samples_from_noise_start_at_any_filter_alike():
   k, n = 6, 3000
   mean = np.broadcast_to(np.arange(k, dtype=np.float32)[:, None, None, None], (k, 2, 2, 1))
   nsn = NSN(
-    (Filters(jnp.asarray(mean), jnp.ones([k])),), None,
+    (Filters(jnp.asarray(mean), jnp.ones([k])),),
+    None,
     NetworkConfig(layers=(LayerConfig(kernel=2, stride=1),)),
-  )  # fmt: skip
+  )
   found = np.asarray(sample(KEY, nsn, n, SamplerConfig(gamma=SHARP)))
   assert (np.ptp(found, axis=(1, 2, 3)) == 0).all()
   assert scipy.stats.chisquare(np.bincount(found[:, 0, 0, 0].astype(int))).pvalue > 1e-3

@@ -36,12 +36,25 @@ def _network(whitened: bool = True) -> NSN:
   whitening = Whitening(array(7, 7, 2), array(2, 49, 49), array(2, 49, 49))
   layers = tuple(
     LayerConfig(
-      kernel=3, stride=stride, threshold=-1 / 3, growth_patches=123, seeds_per_step=5, em_steps=2,
-      min_patches=3, tolerated_share=0.01, patience=2, min_growth=0.03, max_growth_steps=44,
-      exchange_steps=0, max_filters=77, max_passes=0, tolerance=1e-5, variance_floor=1e-6,
+      kernel=3,
+      stride=stride,
+      threshold=-1 / 3,
+      growth_patches=123,
+      seeds_per_step=5,
+      em_steps=2,
+      min_patches=3,
+      tolerated_share=0.01,
+      patience=2,
+      min_growth=0.03,
+      max_growth_steps=44,
+      exchange_steps=0,
+      max_filters=77,
+      max_passes=0,
+      tolerance=1e-5,
+      variance_floor=1e-6,
     )
     for stride in (2, 1)
-  )  # fmt: skip
+  )
   sampler = SamplerConfig(gamma=(200.0, 20.0), num_draws=(1, 3), alpha=0.1, beta=-2.5)
   config = NetworkConfig(
     layers=layers, whitening_epsilon=0.3 if whitened else None, sampler=sampler
@@ -109,9 +122,14 @@ def test_files_hold_arrays_and_plain_values_only(tmp_path):
   save(tmp_path / "model", _network())
   with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
     assert set(file.keys()) == {
-      "filters.0.mean", "filters.0.variance", "filters.1.mean", "filters.1.variance",
-      "whitening.mean", "whitening.transform", "whitening.inverse",
-    }  # fmt: skip
+      "filters.0.mean",
+      "filters.0.variance",
+      "filters.1.mean",
+      "filters.1.variance",
+      "whitening.mean",
+      "whitening.transform",
+      "whitening.inverse",
+    }
     config = json.loads(file.metadata()["config"])
   assert config["layers"][0]["max_filters"] == 77
 
@@ -210,10 +228,14 @@ def test_a_foreign_file_is_refused(tmp_path, kind, no_pickle):
     elif kind == "npy":
       np.save(file, np.array([{}], object), allow_pickle=True)
     else:
-      file.write({
-        "random": np.random.default_rng(0).bytes(5000), "text": b"digits\n" * 50,
-        "zeros": bytes(5000), "zip": b"PK\x03\x04" + bytes(100),
-      }[kind])  # fmt: skip
+      file.write(
+        {
+          "random": np.random.default_rng(0).bytes(5000),
+          "text": b"digits\n" * 50,
+          "zeros": bytes(5000),
+          "zip": b"PK\x03\x04" + bytes(100),
+        }[kind]
+      )
   _refused(path)
 
 
@@ -252,22 +274,36 @@ _LAYER = dataclasses.asdict(_network().config.layers[0])
   "config",
   [
     None,
-    "", "{", "null", "[]", "3", '"config"', "{}",
+    "",
+    "{",
+    "null",
+    "[]",
+    "3",
+    '"config"',
+    "{}",
     _config(surprise=1),
-    _config(layers=[]), _config(layers=None), _config(layers=3), _config(layers=[[]]),
+    _config(layers=[]),
+    _config(layers=None),
+    _config(layers=3),
+    _config(layers=[[]]),
     _config(layers=[{**_LAYER, "surprise": 1}] * 2),
     _config(layers=[{**_LAYER, "stride": 4}] * 2),
     _config(layers=[{**_LAYER, "kernel": 2, "stride": 1}] * 2),
     _config(layers=[{**_LAYER, "kernel": "3"}] * 2),
     _config(layers=[{**_LAYER, "threshold": None}] * 2),
     _config(layers=[{**_LAYER, "threshold": float("nan")}] * 2),
-    _config(layers=[_LAYER]), _config(layers=[{}, {}]),
-    _config(sampler={}, whitening_epsilon=-1), _config(sampler=None), _config(sampler={"x": 1}),
-    _config(sampler={"gamma": [1, 2, 3]}), _config(sampler={"gamma": "large"}),
-    _config(whitening_epsilon="much"), _config(whitening_epsilon=None),
+    _config(layers=[_LAYER]),
+    _config(layers=[{}, {}]),
+    _config(sampler={}, whitening_epsilon=-1),
+    _config(sampler=None),
+    _config(sampler={"x": 1}),
+    _config(sampler={"gamma": [1, 2, 3]}),
+    _config(sampler={"gamma": "large"}),
+    _config(whitening_epsilon="much"),
+    _config(whitening_epsilon=None),
     "[" * 200_000,
   ],
-)  # fmt: skip
+)
 def test_a_tampered_configuration_is_refused(tmp_path, config):
   _refused(_tampered(tmp_path / "model", config=config))
 
@@ -283,26 +319,37 @@ _INF = np.array([1.0, np.inf, 1.0], np.float32)
 @pytest.mark.parametrize(
   ("name", "value"),
   [
-    ("filters.0.mean", None), ("filters.0.variance", None), ("filters.1.mean", None),
+    ("filters.0.mean", None),
+    ("filters.0.variance", None),
+    ("filters.1.mean", None),
     ("filters.0.mean", _zeros(4, 3, 3, 1)),  # the whitening has two channels
-    ("filters.0.mean", _zeros(4, 4, 4, 2)), ("filters.0.mean", _zeros(5, 3, 3, 2)),
-    ("filters.0.mean", _zeros(4, 18)), ("filters.0.mean", _zeros()),
+    ("filters.0.mean", _zeros(4, 4, 4, 2)),
+    ("filters.0.mean", _zeros(5, 3, 3, 2)),
+    ("filters.0.mean", _zeros(4, 18)),
+    ("filters.0.mean", _zeros()),
     ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=np.float64)),
     ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=np.int32)),
     ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=np.float16)),
     ("filters.0.mean", _zeros(4, 3, 3, 2, dtype=jnp.bfloat16)),
     ("filters.1.mean", _zeros(3, 3, 3, 5)),  # the layer below has four filters
     ("filters.0.mean", np.full([4, 3, 3, 2], np.nan, np.float32)),
-    ("filters.1.variance", _NAN), ("filters.1.variance", _INF),
-    ("filters.1.variance", _zeros(3)), ("filters.1.variance", -np.ones(3, np.float32)),
-    ("filters.1.variance", np.ones([3, 1], np.float32)), ("filters.1.variance", _zeros()),
-    ("filters.2.mean", _zeros(2, 3, 3, 3)), ("surprise", _zeros(1)),
-    ("whitening.mean", None), ("whitening.inverse", None),
-    ("whitening.mean", _zeros(7, 7)), ("whitening.mean", _zeros(7, 7, 1)),
-    ("whitening.transform", _zeros(2, 48, 49)), ("whitening.inverse", _zeros(49, 49)),
+    ("filters.1.variance", _NAN),
+    ("filters.1.variance", _INF),
+    ("filters.1.variance", _zeros(3)),
+    ("filters.1.variance", -np.ones(3, np.float32)),
+    ("filters.1.variance", np.ones([3, 1], np.float32)),
+    ("filters.1.variance", _zeros()),
+    ("filters.2.mean", _zeros(2, 3, 3, 3)),
+    ("surprise", _zeros(1)),
+    ("whitening.mean", None),
+    ("whitening.inverse", None),
+    ("whitening.mean", _zeros(7, 7)),
+    ("whitening.mean", _zeros(7, 7, 1)),
+    ("whitening.transform", _zeros(2, 48, 49)),
+    ("whitening.inverse", _zeros(49, 49)),
     ("whitening.transform", np.full([2, 49, 49], np.inf, np.float32)),
   ],
-)  # fmt: skip
+)
 def test_tampered_arrays_are_refused(tmp_path, name, value):
   _refused(_tampered(tmp_path / "model", arrays={name: value}))
 

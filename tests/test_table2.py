@@ -12,10 +12,17 @@ from experiments import workdir as work
 from nsn_jax import configs, data
 
 SCORES = {
-  "num_images": 50_000, "inception_score": 8.126, "inception_score_deviation": 0.049,
-  "fid": 12.345, "kid": 0.0015, "kid_deviation": 0.0002, "precision": 0.5, "recall": 0.25,
-  "copy_ratio": 0.9, "suspected_copies": 0.012,
-}  # fmt: skip
+  "num_images": 50_000,
+  "inception_score": 8.126,
+  "inception_score_deviation": 0.049,
+  "fid": 12.345,
+  "kid": 0.0015,
+  "kid_deviation": 0.0002,
+  "precision": 0.5,
+  "recall": 0.25,
+  "copy_ratio": 0.9,
+  "suspected_copies": 0.012,
+}
 COSTS = {"training_seconds": 600.0, "sampling_seconds": 7.62, "num_parameters": 1_234_567}
 TRAINED = COSTS | {"source": {"num_epochs": 7, "device": "CPU, 2 cores"}}
 FREE = dict.fromkeys(COSTS) | {"source": {}}
@@ -42,16 +49,45 @@ def test_text(rows):
   head, names, *lines, verdict = first.splitlines()
   assert head == "mnist, judged by: a" and second.startswith("lfw, judged by: b_1 99%")
   assert names.split() == [
-    "IS", "paper's", "IS", "FID", "KID", "x", "1000", "precision", "recall", "nearest", "copies",
-    "epochs", "training", "trained", "on", "sampling", "parameters", "images",
-  ]  # fmt: skip
+    "IS",
+    "paper's",
+    "IS",
+    "FID",
+    "KID",
+    "x",
+    "1000",
+    "precision",
+    "recall",
+    "nearest",
+    "copies",
+    "epochs",
+    "training",
+    "trained",
+    "on",
+    "sampling",
+    "parameters",
+    "images",
+  ]
   # Real data first, whatever the order of the rows.
   assert [line.split("  ")[0] for line in lines] == ["real, held out", "VAE", "NSN"]
   # Two blanks and more are between columns.
   assert re.split("  +", lines[2]) == [
-    "NSN", "8.13 +- 0.05", "2.44 +- 0.02", "12.35", "1.50 +- 0.20", "0.500", "0.250", "0.90",
-    "1.2%", "7", "10.0 min", "CPU, 2 cores", "7.6 s", "1,234,567", "50,000",
-  ]  # fmt: skip
+    "NSN",
+    "8.13 +- 0.05",
+    "2.44 +- 0.02",
+    "12.35",
+    "1.50 +- 0.20",
+    "0.500",
+    "0.250",
+    "0.90",
+    "1.2%",
+    "7",
+    "10.0 min",
+    "CPU, 2 cores",
+    "7.6 s",
+    "1,234,567",
+    "50,000",
+  ]
   assert "1.99 +- 0.01" in lines[0] and "+- 0.02" not in lines[1]  # the paper has no VAE
   assert len({len(line) for line in (names, *lines)}) == 1
   assert verdict.startswith("NSN against the best baseline of each: IS 8.13, ")
@@ -90,11 +126,16 @@ def few(judge: scoring.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, obje
   """Few digits, a small network and the weak judge."""
   layers = tuple(
     nsn_jax.LayerConfig(
-      kernel=kernel, stride=stride, threshold=-1.0, growth_patches=500, exchange_steps=0,
-      max_passes=1, max_filters=12,
+      kernel=kernel,
+      stride=stride,
+      threshold=-1.0,
+      growth_patches=500,
+      exchange_steps=0,
+      max_passes=1,
+      max_filters=12,
     )
     for kernel, stride in ((14, 14), (2, 1))
-  )  # fmt: skip
+  )
   monkeypatch.setattr(configs, "get", lambda _: nsn_jax.NetworkConfig(layers=layers))
   monkeypatch.setattr(scoring, "judge", lambda *_, **__: judge)
   return {"datasets": ["digits"], "limit": 300, "num_samples": 150, "num_epochs": 1}
@@ -103,9 +144,14 @@ def few(judge: scoring.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, obje
 def test_a_small_table(few, tmp_path, capsys, monkeypatch):
   # A baseline that is there is found, with the options that it was trained with.
   train_gan.train(
-    workdir=tmp_path / "digits" / "vae", model="vae", dataset="digits", num_epochs=1,
-    options={"hidden": 40}, limit=300, score_every=0,
-  )  # fmt: skip
+    workdir=tmp_path / "digits" / "vae",
+    model="vae",
+    dataset="digits",
+    num_epochs=1,
+    options={"hidden": 40},
+    limit=300,
+    score_every=0,
+  )
   found = table2.make_table(workdir=tmp_path, models=["real", "nsn", "vae"], **few)
   assert json.loads((tmp_path / "table2.json").read_text())["rows"] == found
   rows = {row["model"]: row for row in found}
@@ -147,8 +193,11 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
 def test_errors(few, tmp_path):
   with pytest.raises(ValueError, match=r"models: expected some of real, .*, got 'gan'"):
     table2.make_table(workdir=tmp_path, models=["gan"], **few)
-  np.savez(tmp_path / "x.npz", images=np.zeros((12, 8, 8, 1), np.uint8),
-           test_images=np.zeros((12, 8, 8, 1), np.uint8))  # fmt: skip
+  np.savez(
+    tmp_path / "x.npz",
+    images=np.zeros((12, 8, 8, 1), np.uint8),
+    test_images=np.zeros((12, 8, 8, 1), np.uint8),
+  )
   with pytest.raises(ValueError, match=r"scenes: expected a folder.*has no labels to judge by"):
     table2.make_table(
       workdir=tmp_path, models=["real"], **few | {"datasets": [f"npz:{tmp_path / 'x.npz'}"]}

@@ -49,9 +49,12 @@ def test_a_run_leaves_its_files(tmp_path, judged, capsys):
   )
   names = {path.name for path in (tmp_path / "run").iterdir()}
   assert names == {
-    "checkpoints", "config.json", "epochs.jsonl", "curve.png",
+    "checkpoints",
+    "config.json",
+    "epochs.jsonl",
+    "curve.png",
     *(f"samples_epoch_00{epoch}.png" for epoch in (1, 2, 3)),
-  }  # fmt: skip
+  }
   rows = train_gan.read_epochs(tmp_path / "run")
   # Every second epoch and the last.
   assert ["scores" in row for row in rows] == [False, True, True]
@@ -101,9 +104,14 @@ def test_resume_ends_as_if_it_had_never_stopped(tmp_path, monkeypatch):
 
 def test_resume_takes_every_setting_that_is_not_given_from_the_training(tmp_path, run_python):
   stored = SETTINGS | {
-    "data_dir": None, "image_size": 14, "limit": 50, "seed": 3, "score_every": 4,
-    "score_samples": 77, "scenes": "photos",
-  }  # fmt: skip
+    "data_dir": None,
+    "image_size": 14,
+    "limit": 50,
+    "seed": 3,
+    "score_every": 4,
+    "score_samples": 77,
+    "scenes": "photos",
+  }
   (tmp_path / work.CONFIG).write_text(json.dumps(stored))
   said = run_python(f"""
 import json
@@ -132,9 +140,7 @@ def test_resized_images_are_judged_at_their_size(tmp_path, monkeypatch):
     return scoring.Judge(classifier, 0.0, train, test)
 
   monkeypatch.setattr(scoring, "judge", judge)
-  train_gan.train(
-    workdir=tmp_path, image_size=14, score_samples=50, **SETTINGS | {"num_epochs": 1}
-  )
+  train_gan.train(workdir=tmp_path, image_size=14, score_samples=50, **SETTINGS | {"num_epochs": 1})
   (row,) = train_gan.read_epochs(tmp_path)
   assert row["scores"]["num_images"] == 50
   assert train_gan.load(tmp_path)[0].image_shape == (14, 14, 1)

@@ -24,12 +24,17 @@ CONFIG = NetworkConfig(
     ),
     # Few patches for growth, so that a budget may hold them and not all maps.
     LayerConfig(
-      kernel=3, stride=1, threshold=-1.0, growth_patches=100, exchange_steps=4, em_steps=2,
+      kernel=3,
+      stride=1,
+      threshold=-1.0,
+      growth_patches=100,
+      exchange_steps=4,
+      em_steps=2,
       tolerance=0.0,
     ),
   ),
   whitening_epsilon=0.1,
-)  # fmt: skip
+)
 
 
 class Trained(NamedTuple):
@@ -174,9 +179,7 @@ def test_a_tiny_budget_still_trains(images):
 
 def test_batches_of_any_size_agree(images, trained, monkeypatch):
   nsn, top = trained.nsn, CONFIG.layers[1]
-  maps = stream.MapStream(
-    images, stream.Encoder(nsn.whitening, nsn.filters[:1], CONFIG.layers[:1])
-  )
+  maps = stream.MapStream(images, stream.Encoder(nsn.whitening, nsn.filters[:1], CONFIG.layers[:1]))
 
   def statistics() -> em.Statistics:
     *_, (total, done) = stream.statistics(maps, nsn.filters[1], top.threshold, 3, 1)

@@ -124,14 +124,14 @@ class GAN(abc.ABC):
 
   def _generate(self, generator: Any, moments: Any, noise: jax.Array) -> tuple[jax.Array, Any]:
     images, changed = self._generator.apply(
-      {"params": generator, "batch_stats": moments}, noise, is_training=True,
+      {"params": generator, "batch_stats": moments},
+      noise,
+      is_training=True,
       mutable=["batch_stats"],
-    )  # fmt: skip
+    )
     return images, changed["batch_stats"]
 
-  def step(
-    self, key: jax.Array, state: GANState, images: jax.Array
-  ) -> tuple[GANState, Metrics]:
+  def step(self, key: jax.Array, state: GANState, images: jax.Array) -> tuple[GANState, Metrics]:
     """One step of the critic, then one of the generator on the same noise where it is its turn.
 
     Args:

@@ -78,9 +78,13 @@ def _span(kernel: jax.Array, index: int) -> int:
 
 def _conv(x: jax.Array, kernel: jax.Array, dilation: tuple[int, int]) -> jax.Array:
   return jax.lax.conv_general_dilated(
-    x, kernel, (1, 1), "VALID", rhs_dilation=dilation,
+    x,
+    kernel,
+    (1, 1),
+    "VALID",
+    rhs_dilation=dilation,
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
-  )  # fmt: skip
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,17 +142,24 @@ class PixelCNN:
     for index, layer_key in enumerate(layer_keys):
       inputs, reach = (1, 3) if index == 0 else (f, 1)
       keys = jax.random.split(layer_key, 4)
-      layers.append(_Layer(
-        normal(keys[0], reach + 1, 2 * reach + 1, inputs, 2 * f), jnp.zeros(2 * f),
-        normal(keys[1], 2 * f, 2 * f),
-        normal(keys[2], reach + 1, inputs, 2 * f), jnp.zeros(2 * f),
-        normal(keys[3], f, f), jnp.zeros(f),
-      ))  # fmt: skip
+      layers.append(
+        _Layer(
+          normal(keys[0], reach + 1, 2 * reach + 1, inputs, 2 * f),
+          jnp.zeros(2 * f),
+          normal(keys[1], 2 * f, 2 * f),
+          normal(keys[2], reach + 1, inputs, 2 * f),
+          jnp.zeros(2 * f),
+          normal(keys[3], f, f),
+          jnp.zeros(f),
+        )
+      )
     keys = jax.random.split(head_key)
     head = _Head(
-      normal(keys[0], f, 2 * f), jnp.zeros(2 * f),
-      normal(keys[1], 2 * f, _LEVELS), jnp.zeros(_LEVELS),
-    )  # fmt: skip
+      normal(keys[0], f, 2 * f),
+      jnp.zeros(2 * f),
+      normal(keys[1], 2 * f, _LEVELS),
+      jnp.zeros(_LEVELS),
+    )
     params = (tuple(layers), head)
     return PixelCNNState(params, self._optimizer().init(params))
 

@@ -121,9 +121,7 @@ def train(
     state, metrics = _epoch(step_key, model, images, state, epoch, report)
     probe = baseline.sample(probe_key, model, state, _PROBE)
     diversity = _diversity(probe) / max(real, 1e-6)
-    record = Epoch(
-      epoch, metrics, diversity, diversity < _COLLAPSED, time.perf_counter() - start
-    )
+    record = Epoch(epoch, metrics, diversity, diversity < _COLLAPSED, time.perf_counter() - start)
     if on_epoch is not None:
       on_epoch(record, state)
   return state

@@ -110,9 +110,7 @@ class VAE:
     divergence = (jnp.exp(log_variance) + mean**2 - 1 - log_variance).sum(axis=1) / 2
     return reconstruction.mean(), divergence.mean()
 
-  def step(
-    self, key: jax.Array, state: VAEState, images: jax.Array
-  ) -> tuple[VAEState, Metrics]:
+  def step(self, key: jax.Array, state: VAEState, images: jax.Array) -> tuple[VAEState, Metrics]:
     """One step of Adam; returns both parts of the loss before it, in nats an image."""
 
     def loss(both: tuple[Any, Any]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:

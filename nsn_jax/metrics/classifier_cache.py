@@ -116,8 +116,11 @@ def _digest(
   signature = inspect.signature(classifier_training.train_classifier)
   bound = signature.bind(key, images, labels, **options)
   bound.apply_defaults()
-  recipe = {name: value for name, value in bound.arguments.items()
-            if name not in ("key", "images", "labels", "progress")}
+  recipe = {
+    name: value
+    for name, value in bound.arguments.items()
+    if name not in ("key", "images", "labels", "progress")
+  }
   is_typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
   recipe["key"] = [str(key.dtype), np.asarray(jax.random.key_data(key) if is_typed else key)]
   digest = hashlib.sha256(json.dumps([_VERSION, recipe], default=_plain, sort_keys=True).encode())

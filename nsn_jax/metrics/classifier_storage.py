@@ -90,14 +90,14 @@ def load_classifier(path: str | os.PathLike) -> Classifier:
   return Classifier(params, num_classes, image_shape, architecture)
 
 
-def _static(
-  source: pathlib.Path, text: str
-) -> tuple[int, tuple[int, int, int], Architecture]:
+def _static(source: pathlib.Path, text: str) -> tuple[int, tuple[int, int, int], Architecture]:
   """The static fields of a classifier from their JSON, or ValueError."""
   try:
     fields = json.loads(text)
-    layout: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                              for name, value in fields["architecture"].items()}
+    layout: dict[str, Any] = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in fields["architecture"].items()
+    }
     checks.integer("num_classes", fields["num_classes"], 2)
     height, width, channels = fields["image_shape"]
     for side in (height, width, channels):
@@ -131,8 +131,9 @@ def _check_arrays(
   }
   given = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
   if given != expected:
-    wrong = sorted(name for name in expected.keys() | given.keys()
-                   if expected.get(name) != given.get(name))
+    wrong = sorted(
+      name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name)
+    )
     first = wrong[0]
     raise ValueError(
       f"path: expected the arrays of the architecture in {source}, got {len(wrong)} others: "

@@ -106,9 +106,11 @@ class _State(NamedTuple):
 
 def _optimizer(recipe: _Recipe) -> optax.GradientTransformation:
   peak = recipe.learning_rate
-  return optax.adam(optax.warmup_cosine_decay_schedule(
-    peak / 10, peak, recipe.num_steps // 5, recipe.num_steps, peak / 1000
-  ))
+  return optax.adam(
+    optax.warmup_cosine_decay_schedule(
+      peak / 10, peak, recipe.num_steps // 5, recipe.num_steps, peak / 1000
+    )
+  )
 
 
 def _train(
@@ -164,9 +166,7 @@ def _step(
   batch = _augment(augment_key, images[positions], recipe.max_shift, recipe.flip)
 
   def loss(params: Any) -> jax.Array:
-    logits, _ = recipe.network.apply(
-      params, batch, is_training=True, rngs={"dropout": dropout_key}
-    )
+    logits, _ = recipe.network.apply(params, batch, is_training=True, rngs={"dropout": dropout_key})
     targets = labels[positions]
     return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
 

@@ -25,37 +25,57 @@ NUM_FEATURES, NUM_LOGITS = 2048, 1008
 _NORM_EPSILON = 1e-3
 
 _BRANCHES_A = (
-  ("branch1x1", 64, (1, 1)), ("branch5x5_1", 48, (1, 1)), ("branch5x5_2", 64, (5, 5)),
-  ("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3)),
-)  # fmt: skip
+  ("branch1x1", 64, (1, 1)),
+  ("branch5x5_1", 48, (1, 1)),
+  ("branch5x5_2", 64, (5, 5)),
+  ("branch3x3dbl_1", 64, (1, 1)),
+  ("branch3x3dbl_2", 96, (3, 3)),
+  ("branch3x3dbl_3", 96, (3, 3)),
+)
 _BRANCHES_E = (
-  ("branch1x1", 320, (1, 1)), ("branch3x3_1", 384, (1, 1)), ("branch3x3_2a", 384, (1, 3)),
-  ("branch3x3_2b", 384, (3, 1)), ("branch3x3dbl_1", 448, (1, 1)), ("branch3x3dbl_2", 384, (3, 3)),
-  ("branch3x3dbl_3a", 384, (1, 3)), ("branch3x3dbl_3b", 384, (3, 1)), ("branch_pool", 192, (1, 1)),
-)  # fmt: skip
+  ("branch1x1", 320, (1, 1)),
+  ("branch3x3_1", 384, (1, 1)),
+  ("branch3x3_2a", 384, (1, 3)),
+  ("branch3x3_2b", 384, (3, 1)),
+  ("branch3x3dbl_1", 448, (1, 1)),
+  ("branch3x3dbl_2", 384, (3, 3)),
+  ("branch3x3dbl_3a", 384, (1, 3)),
+  ("branch3x3dbl_3b", 384, (3, 1)),
+  ("branch_pool", 192, (1, 1)),
+)
 
 
 def _branches_c(width: int) -> tuple[tuple[str, int, tuple[int, int]], ...]:
   return (
-    ("branch1x1", 192, (1, 1)), ("branch7x7_1", width, (1, 1)), ("branch7x7_2", width, (1, 7)),
-    ("branch7x7_3", 192, (7, 1)), ("branch7x7dbl_1", width, (1, 1)),
-    ("branch7x7dbl_2", width, (7, 1)), ("branch7x7dbl_3", width, (1, 7)),
-    ("branch7x7dbl_4", width, (7, 1)), ("branch7x7dbl_5", 192, (1, 7)),
+    ("branch1x1", 192, (1, 1)),
+    ("branch7x7_1", width, (1, 1)),
+    ("branch7x7_2", width, (1, 7)),
+    ("branch7x7_3", 192, (7, 1)),
+    ("branch7x7dbl_1", width, (1, 1)),
+    ("branch7x7dbl_2", width, (7, 1)),
+    ("branch7x7dbl_3", width, (1, 7)),
+    ("branch7x7dbl_4", width, (7, 1)),
+    ("branch7x7dbl_5", 192, (1, 7)),
     ("branch_pool", 192, (1, 1)),
-  )  # fmt: skip
+  )
 
 
 #: Convolutions of each block: name, output channels, kernel. Their input channels follow.
 BLOCKS: dict[str, tuple[tuple[str, int, tuple[int, int]], ...]] = {
   "": (
-    ("Conv2d_1a_3x3", 32, (3, 3)), ("Conv2d_2a_3x3", 32, (3, 3)), ("Conv2d_2b_3x3", 64, (3, 3)),
-    ("Conv2d_3b_1x1", 80, (1, 1)), ("Conv2d_4a_3x3", 192, (3, 3)),
+    ("Conv2d_1a_3x3", 32, (3, 3)),
+    ("Conv2d_2a_3x3", 32, (3, 3)),
+    ("Conv2d_2b_3x3", 64, (3, 3)),
+    ("Conv2d_3b_1x1", 80, (1, 1)),
+    ("Conv2d_4a_3x3", 192, (3, 3)),
   ),
   "Mixed_5b": (*_BRANCHES_A, ("branch_pool", 32, (1, 1))),
   "Mixed_5c": (*_BRANCHES_A, ("branch_pool", 64, (1, 1))),
   "Mixed_5d": (*_BRANCHES_A, ("branch_pool", 64, (1, 1))),
   "Mixed_6a": (
-    ("branch3x3", 384, (3, 3)), ("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)),
+    ("branch3x3", 384, (3, 3)),
+    ("branch3x3dbl_1", 64, (1, 1)),
+    ("branch3x3dbl_2", 96, (3, 3)),
     ("branch3x3dbl_3", 96, (3, 3)),
   ),
   "Mixed_6b": _branches_c(128),
@@ -63,12 +83,16 @@ BLOCKS: dict[str, tuple[tuple[str, int, tuple[int, int]], ...]] = {
   "Mixed_6d": _branches_c(160),
   "Mixed_6e": _branches_c(192),
   "Mixed_7a": (
-    ("branch3x3_1", 192, (1, 1)), ("branch3x3_2", 320, (3, 3)), ("branch7x7x3_1", 192, (1, 1)),
-    ("branch7x7x3_2", 192, (1, 7)), ("branch7x7x3_3", 192, (7, 1)), ("branch7x7x3_4", 192, (3, 3)),
+    ("branch3x3_1", 192, (1, 1)),
+    ("branch3x3_2", 320, (3, 3)),
+    ("branch7x7x3_1", 192, (1, 1)),
+    ("branch7x7x3_2", 192, (1, 7)),
+    ("branch7x7x3_3", 192, (7, 1)),
+    ("branch7x7x3_4", 192, (3, 3)),
   ),
   "Mixed_7b": _BRANCHES_E,
   "Mixed_7c": _BRANCHES_E,
-}  # fmt: skip
+}
 
 #: Kernel [kh, kw, in, out] with its normalisation folded in, and bias [out], of each convolution.
 Weights = Mapping[str, tuple[jax.Array, jax.Array]]
@@ -168,9 +192,13 @@ def _average(x: jax.Array) -> jax.Array:
   """Means of 3x3 windows, stride 1; at the border of the values that are there."""
   window, strides = (1, 3, 3, 1), (1, 1, 1, 1)
   add = functools.partial(
-    jax.lax.reduce_window, init_value=0.0, computation=jax.lax.add, window_dimensions=window,
-    window_strides=strides, padding="SAME",
-  )  # fmt: skip
+    jax.lax.reduce_window,
+    init_value=0.0,
+    computation=jax.lax.add,
+    window_dimensions=window,
+    window_strides=strides,
+    padding="SAME",
+  )
   return add(x) / add(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
 
 
@@ -184,9 +212,13 @@ def activations(network: Inception, x: jax.Array) -> dict[str, jax.Array]:
     kernel, bias = network.convolutions[name]
     strides = (stride, stride)
     x = jax.lax.conv_general_dilated(
-      x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      x,
+      kernel,
+      strides,
+      padding,
+      dimension_numbers=("NHWC", "HWIO", "NHWC"),
       precision=numerics.PRECISION,
-    )  # fmt: skip
+    )
     return jax.nn.relu(x + bias)
 
   def chain(x: jax.Array, *names: str) -> jax.Array:
@@ -217,10 +249,12 @@ def activations(network: Inception, x: jax.Array) -> dict[str, jax.Array]:
     two = chain(x, f"{name}.branch3x3dbl_1", f"{name}.branch3x3dbl_2")
     parts = [
       chain(x, f"{name}.branch1x1"),
-      chain(one, f"{name}.branch3x3_2a"), chain(one, f"{name}.branch3x3_2b"),
-      chain(two, f"{name}.branch3x3dbl_3a"), chain(two, f"{name}.branch3x3dbl_3b"),
+      chain(one, f"{name}.branch3x3_2a"),
+      chain(one, f"{name}.branch3x3_2b"),
+      chain(two, f"{name}.branch3x3dbl_3a"),
+      chain(two, f"{name}.branch3x3dbl_3b"),
       chain(pooled, f"{name}.branch_pool"),
-    ]  # fmt: skip
+    ]
     return jnp.concatenate(parts, axis=-1)
 
   found = {}
@@ -243,10 +277,14 @@ def activations(network: Inception, x: jax.Array) -> dict[str, jax.Array]:
     x = found[name] = block_c(x, name)
   parts = [
     conv(chain(x, "Mixed_7a.branch3x3_1"), "Mixed_7a.branch3x3_2", 2, "VALID"),
-    conv(chain(x, *(f"Mixed_7a.branch7x7x3_{i}" for i in (1, 2, 3))),
-         "Mixed_7a.branch7x7x3_4", 2, "VALID"),
+    conv(
+      chain(x, *(f"Mixed_7a.branch7x7x3_{i}" for i in (1, 2, 3))),
+      "Mixed_7a.branch7x7x3_4",
+      2,
+      "VALID",
+    ),
     _pool(x, 2, "VALID"),
-  ]  # fmt: skip
+  ]
   x = found["Mixed_7a"] = jnp.concatenate(parts, axis=-1)  # [N, 8, 8, 1280]
   x = found["Mixed_7b"] = block_e(x, "Mixed_7b", _average(x))  # [N, 8, 8, 2048]
   x = found["Mixed_7c"] = block_e(x, "Mixed_7c", _pool(x, 1, "SAME"))

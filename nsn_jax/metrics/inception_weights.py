@@ -141,10 +141,13 @@ def _fetch(path: pathlib.Path) -> str:
     path.open("wb") as file,
     urllib.request.urlopen(URL, timeout=_TIMEOUT_SECONDS) as answer,
     tqdm(
-      total=int(answer.headers.get("Content-Length", 0)) or None, desc=FILE, unit="B",
-      unit_scale=True, disable=None,
+      total=int(answer.headers.get("Content-Length", 0)) or None,
+      desc=FILE,
+      unit="B",
+      unit_scale=True,
+      disable=None,
     ) as bar,
-  ):  # fmt: skip
+  ):
     while block := answer.read(_BLOCK):
       file.write(block)
       digest.update(block)

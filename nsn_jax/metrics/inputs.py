@@ -31,8 +31,9 @@ def labels(name: str, value: Any, num_images: int, num_classes: int | None = Non
   """Raises ValueError unless `value` is integer [num_images] in [0, num_classes)."""
   given = np.asarray(value)
   if given.shape != (num_images,):
-    raise ValueError(f"{name}: expected one for each image, shape ({num_images},), "
-                     f"got {given.shape}")
+    raise ValueError(
+      f"{name}: expected one for each image, shape ({num_images},), got {given.shape}"
+    )
   if not np.issubdtype(given.dtype, np.integer):
     raise ValueError(f"{name}: expected integers, got {given.dtype}")
   if not given.size:

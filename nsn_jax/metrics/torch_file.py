@@ -80,10 +80,20 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
     return arrays
   # A damaged pickle can raise nearly anything while it is read.
   except (
-    ValueError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, IndexError,
-    TypeError, AttributeError, MemoryError, OverflowError, ImportError, RecursionError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
+    ImportError,
+    RecursionError,
     RuntimeError,
-  ) as error:  # fmt: skip
+  ) as error:
     raise ValueError(
       f"path: expected a torch file of named tensors, got {str(source)!r}: {error}"
     ) from error
