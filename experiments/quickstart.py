@@ -8,36 +8,29 @@ Then `runs/quickstart` holds what `experiments.train` and `experiments.sample` l
 import os
 import pathlib
 
-import nsn_jax
-from experiments import flags as command_line
-from experiments import sample, train
+from experiments.common import command_line, network_training, runs, samples
+
+__all__ = ["quickstart"]
 
 _WORKDIR = "runs/quickstart"
-_PRESET = "digits"
 _NUM_SAMPLES = 100
 
 
 def quickstart(
-  workdir: str | os.PathLike[str] = _WORKDIR, config: nsn_jax.NetworkConfig | None = None
+  place: str | os.PathLike[str] = _WORKDIR, config: runs.NetworkTraining | None = None
 ) -> list[pathlib.Path]:
   """Trains, samples, and returns the pictures. What an earlier run left is overwritten.
 
   Args:
-    workdir: the folder, made if need be.
-    config: the network; by default the preset for digits.
+    place: the folder, made if need be.
+    config: the training; by default of the preset for digits.
   """
-  found = train.train(
-    workdir=workdir,
-    dataset="digits",
-    config=config or nsn_jax.configs.get(_PRESET),
-    preset=_PRESET,
-    num_samples=_NUM_SAMPLES,
-    overwrite=True,
-  )
-  sample.write_samples(workdir=workdir, num_samples=_NUM_SAMPLES, seed=1, nsn=found.nsn)
-  folder = pathlib.Path(workdir)
+  folder = pathlib.Path(place)
+  config = config or runs.NetworkTraining.of_preset("digits", runs.DataSpec("digits"))
+  found = network_training.train(folder, config, num_samples=_NUM_SAMPLES, overwrite=True)
+  samples.write_samples(folder, found.nsn, _NUM_SAMPLES, seed=1)
   layers = [f"filters_layer{layer}.png" for layer in range(found.nsn.num_layers)]
-  return [folder / name for name in ("samples_grid.png", "growth.png", *layers)]
+  return [folder / name for name in (samples.GRID, "growth.png", *layers)]
 
 
 def _main() -> None:

@@ -14,9 +14,9 @@ import jax
 from absl import flags
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import pictures, scoring
-from experiments import workdir as work
+from experiments.common import command_line, judging, pictures, plots, provenance
+
+__all__: list[str] = []
 
 
 def _define_flags() -> None:
@@ -30,17 +30,17 @@ def _main() -> None:
   given = flags.FLAGS
   dataset = command_line.judged_dataset()
   model = command_line.required("model", "a model file")
-  judge = scoring.judge(dataset, data_dir=given.data_dir)
-  real = scoring.score(judge, judge.test.images)
+  judge = judging.judge(dataset, data_dir=given.data_dir)
+  real = judging.score(judge, judge.test.images)
   nsn = nsn_jax.load(model)
-  score, images = scoring.score_samples(jax.random.key(given.seed), judge, nsn, given.num_samples)
+  score, images = judging.score_samples(jax.random.key(given.seed), judge, nsn, given.num_samples)
   print(f"judge: accuracy {judge.test_accuracy:.4f} on test images")
   print(f"real:    {real.row()}")
   print(f"samples: {score.row()}")
   print(f"filters {nsn.num_filters}, {nsn.config.sampler}")
   stem = pathlib.Path(model).with_suffix("")
   pictures.grid(images[:100], stem.with_suffix(".samples.png"), title="", columns=20)
-  pictures.histograms(judge.train.images, images, stem.with_suffix(".pixels.png"))
+  plots.histograms(judge.train.images, images, stem.with_suffix(".pixels.png"))
   found = {
     "dataset": dataset,
     "num_filters": nsn.num_filters,
@@ -50,7 +50,7 @@ def _main() -> None:
     "real": real.as_dict(),
     "samples": score.as_dict(),
   }
-  work.write_result(stem.with_suffix(".score.json"), found)
+  provenance.write_result(stem.with_suffix(".score.json"), found)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ from absl import flags
 from tqdm import tqdm
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import scoring
-from experiments import workdir as work
+from experiments.common import command_line, judging, provenance
 from nsn_jax import SamplerConfig
+
+__all__ = ["candidates", "search"]
 
 #: Steps tried for each knob, as factors of its present value.
 _GAMMA_FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
@@ -60,30 +60,13 @@ def candidates(num_layers: int) -> Iterator[Settings]:
   yield vary("num_draws", _DRAWS)
 
 
-def unfairness(score: scoring.Score) -> float:
-  """How far a score is won by saturated pixels or by few classes; 0 where it is not."""
-  shares = score.class_shares
-  excess = (
-    abs(score.mean_pixel_ratio - 1.0) - 0.24,
-    score.white_excess - 0.05,
-    0.043 - min(shares),
-    max(shares) - 0.195,
-  )
-  return sum(max(part, 0.0) for part in excess)
-
-
-def rank(score: scoring.Score) -> tuple[float, float]:
-  """What is compared of two settings: fairness first, so that a search finds its way to it."""
-  return -unfairness(score), score.inception_score
-
-
 def search(
-  key: jax.Array, judge: scoring.Judge, nsn: nsn_jax.NSN, *, num_samples: int, rounds: int
-) -> tuple[SamplerConfig, scoring.Score]:
+  key: jax.Array, judge: judging.Judge, nsn: nsn_jax.NSN, *, num_samples: int, rounds: int
+) -> tuple[SamplerConfig, judging.Score]:
   """The best setting found, and its score on `num_samples` samples."""
 
-  def measure(sampler: SamplerConfig) -> scoring.Score:
-    return scoring.score_samples(key, judge, nsn, num_samples, sampler)[0]
+  def measure(sampler: SamplerConfig) -> judging.Score:
+    return judging.score_samples(key, judge, nsn, num_samples, sampler)[0]
 
   best = nsn.config.sampler
   best_score = measure(best)
@@ -92,7 +75,7 @@ def search(
     for settings in candidates(nsn.num_layers):
       for sampler in tqdm(settings(best), leave=False, disable=None):
         score = measure(sampler)
-        if rank(score) > rank(best_score):
+        if judging.rank(score) > judging.rank(best_score):
           best, best_score = sampler, score
       print(f"{best_score.row()}  {best}", flush=True)
     if best == before:
@@ -113,17 +96,17 @@ def _main() -> None:
   given = flags.FLAGS
   dataset = command_line.judged_dataset()
   model = command_line.required("model", "a model file")
-  judge = scoring.judge(dataset, data_dir=given.data_dir)
+  judge = judging.judge(dataset, data_dir=given.data_dir)
   print(f"judge: test accuracy {judge.test_accuracy:.4f}")
-  print(f"real test images: {scoring.score(judge, judge.test.images).row()}")
+  print(f"real test images: {judging.score(judge, judge.test.images).row()}")
   nsn = nsn_jax.load(model)
   search_key, last_key = jax.random.split(jax.random.key(given.seed))
   best, _ = search(search_key, judge, nsn, num_samples=given.search_samples, rounds=given.rounds)
-  score, _ = scoring.score_samples(last_key, judge, nsn, given.num_samples, best)
+  score, _ = judging.score_samples(last_key, judge, nsn, given.num_samples, best)
   print(f"on {given.num_samples} fresh samples: {score.row()}\n{best}")
   out = pathlib.Path(model).with_suffix(".sampler.json")
   found = {"sampler": dataclasses.asdict(best), "score": score.as_dict()}
-  work.write_result(out, found)
+  provenance.write_result(out, found)
   print(f"wrote {out}")
 
 

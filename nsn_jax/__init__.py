@@ -1,12 +1,12 @@
 """Normal Similarity Networks (Nandy, Hsu & Lee, arXiv:1805.05269), stateless and functional."""
 
-from nsn_jax import configs
+from nsn_jax import configs, presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.em import Statistics, e_step, m_step
 from nsn_jax.filters import Filters, feature_map, similarity
-from nsn_jax.layer import Progress, Record
 from nsn_jax.network import NSN, encode
 from nsn_jax.patches import extract_patches, stitch_patches
+from nsn_jax.progress import Progress, Record
 from nsn_jax.sampler import decode, sample
 from nsn_jax.serialization import load, save
 from nsn_jax.training import fit, fit_layer
@@ -35,6 +35,7 @@ __all__ = [
   "fit_whitening",
   "load",
   "m_step",
+  "presets",
   "sample",
   "save",
   "similarity",

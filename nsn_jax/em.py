@@ -11,14 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import numerics
+from nsn_jax import budgets, numerics
 from nsn_jax.filters import Filters, Projection, project
-
-#: Bytes of patches an E-step works on at a time on CPU: they stay in the last-level cache for the
-#: second look at them, and the product is large enough to run at full speed.
-_CHUNK_BYTES_CPU = 1 << 23
-#: The same on an accelerator, where fewer and larger products are faster.
-_CHUNK_BYTES_ACCELERATOR = 1 << 28
 
 
 class Statistics(NamedTuple):
@@ -83,10 +77,9 @@ def add_statistics(a: Statistics, b: Statistics) -> Statistics:
 
 def _chunk_size(num_values: int) -> int:
   """Patches a chunk: a power of two, so that few shapes are compiled."""
-  cpu = jax.default_backend() == "cpu"
-  budget = _CHUNK_BYTES_CPU if cpu else _CHUNK_BYTES_ACCELERATOR
-  rows = max(budget // (4 * num_values), 128)
-  return 1 << (min(rows, 1 << 12 if cpu else 1 << 17).bit_length() - 1)
+  budget = budgets.of_backend()
+  rows = max(budget.chunk_bytes // (4 * num_values), 128)
+  return 1 << (min(rows, budget.chunk_rows).bit_length() - 1)
 
 
 def _best(centred: jax.Array, projection: Projection) -> tuple[Assignment, jax.Array]:

@@ -12,7 +12,8 @@ from nsn_jax import checks
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.filters import Filters, feature_map
 from nsn_jax.patches import extract_patches, num_positions
-from nsn_jax.whitening import Whitening, to_unit, whiten
+from nsn_jax.pixel_range import to_unit
+from nsn_jax.whitening import Whitening, whiten
 
 
 @functools.partial(

@@ -20,16 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import checks, numerics
+from nsn_jax import budgets, checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN, check_trained
 from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
-from nsn_jax.whitening import IMAGES_AT_ONCE, unwhiten
-
-#: Values of the largest intermediate array of a batch of samples: it should fit a cache on CPU.
-_BATCH_VALUES_CPU = 1 << 20
-_BATCH_VALUES_ACCELERATOR = 1 << 28
+from nsn_jax.whitening import unwhiten
 
 
 class _Knobs(NamedTuple):
@@ -204,9 +200,7 @@ def _batch_size(nsn: NSN, size: tuple[int, int], lowest: int, top: int) -> int:
       covered_size(size[0], layer.kernel, layer.stride),
       covered_size(size[1], layer.kernel, layer.stride),
     )
-  cpu = jax.default_backend() == "cpu"
-  budget = _BATCH_VALUES_CPU if cpu else _BATCH_VALUES_ACCELERATOR
-  return max(budget // largest, 1)
+  return max(budgets.of_backend().sample_values // largest, 1)
 
 
 def _run(
@@ -225,7 +219,7 @@ def _run(
   knobs, static = _prepare(nsn, sampler, lowest, top)
   height, width = (1, 1) if feature_map is None else feature_map.shape[1:3]
   batch = min(_batch_size(nsn, (height, width), lowest, top), num_samples)
-  group = -(-min(max(batch, IMAGES_AT_ONCE), num_samples) // batch) * batch
+  group = -(-min(max(batch, budgets.IMAGES_AT_ONCE), num_samples) // batch) * batch
   found = []
   for start in range(0, num_samples, group):
     # A last group is drawn whole and cut, so that one shape is compiled.

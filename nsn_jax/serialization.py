@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from nsn_jax import network
+from nsn_jax import files, network
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
@@ -30,7 +30,6 @@ def save(path: str | os.PathLike[str], nsn: NSN) -> None:
   Raises:
     OSError: where `path` cannot be written.
   """
-  path = pathlib.Path(path)
   arrays: dict[str, np.ndarray] = {}
   for index, filters in enumerate(nsn.filters):
     for field, value in filters._asdict().items():
@@ -45,13 +44,7 @@ def save(path: str | os.PathLike[str], nsn: NSN) -> None:
     "config": json.dumps(dataclasses.asdict(nsn.config)),
   }
   data = safetensors.numpy.save(arrays, metadata)
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-  try:
-    temporary.write_bytes(data)
-    temporary.replace(path)
-  except BaseException:
-    temporary.unlink(missing_ok=True)
-    raise
+  files.write_bytes(path, data)
 
 
 def _config(text: str) -> NetworkConfig:

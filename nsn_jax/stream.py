@@ -2,31 +2,25 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import em
+from nsn_jax import budgets, em
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import first_map, layer_map, map_sizes
 from nsn_jax.patches import extract_patches, num_positions
-from nsn_jax.whitening import IMAGES_AT_ONCE, Whitening
+from nsn_jax.progress import OnFraction
+from nsn_jax.whitening import Whitening
 
-#: Bytes of patches a batch holds. On CPU about a cache: eight times as much is half as fast.
-_BATCH_BYTES_CPU = 1 << 23
-_BATCH_BYTES_ACCELERATOR = 1 << 30
 #: Share of the memory budget that whitened images may take.
 _WHITENED_SHARE = 4
 #: Patches drawn from one image for growth, where there are images enough. More of fewer images
 #: would cost less encoding and show growth less variety.
 _PATCHES_PER_IMAGE = 4
-
-
-#: Told of the share of a pass that is done.
-Report = Callable[[float], None]
 
 
 @functools.partial(
@@ -133,14 +127,13 @@ def _batch_images(stream: MapStream, window: tuple[int, int], at_least: int = 0)
   h, w, c = stream.map_shape
   kernel, stride = window
   values = num_positions(h, kernel, stride) * num_positions(w, kernel, stride) * kernel * kernel * c
-  cpu = jax.default_backend() == "cpu"
-  budget = max(_BATCH_BYTES_CPU if cpu else _BATCH_BYTES_ACCELERATOR, at_least)
+  budget = max(budgets.of_backend().batch_bytes, at_least)
   return int(min(max(budget // (4 * values), 1), stream.num_images))
 
 
 def _parts_at_once(stream: MapStream, batch_images: int) -> int:
   """Batches that are encoded at once."""
-  return -(-IMAGES_AT_ONCE // batch_images) if stream.encoder.whitening is not None else 1
+  return -(-budgets.IMAGES_AT_ONCE // batch_images) if stream.encoder.whitening is not None else 1
 
 
 def _filled(batch: np.ndarray, size: int) -> np.ndarray:
@@ -162,7 +155,7 @@ def sample_patches(
   kernel: int,
   stride: int,
   num_patches: int,
-  report: Report | None = None,
+  report: OnFraction | None = None,
 ) -> jax.Array:
   """Patches at random positions of random images, without replacement.
 
@@ -240,7 +233,7 @@ def above(
   filters: Filters,
   layer: LayerConfig,
   memory_budget: int,
-  report: Report | None = None,
+  report: OnFraction | None = None,
 ) -> MapStream:
   """The stream that the next layer sees.
 
@@ -258,17 +251,17 @@ def of_images(
   images: np.ndarray,
   whitening: Whitening | None,
   memory_budget: int,
-  report: Report | None = None,
+  report: OnFraction | None = None,
 ) -> MapStream:
   """The stream that the first layer sees, whitened once where it fits a part of the budget."""
   stream = MapStream(images, Encoder(whitening))
   if whitening is None:
     return stream
-  return _held(stream, IMAGES_AT_ONCE, memory_budget // _WHITENED_SHARE, report)
+  return _held(stream, budgets.IMAGES_AT_ONCE, memory_budget // _WHITENED_SHARE, report)
 
 
 def _held(
-  stream: MapStream, batch_images: int, memory_budget: int, report: Report | None
+  stream: MapStream, batch_images: int, memory_budget: int, report: OnFraction | None
 ) -> MapStream:
   """The stream with its maps as the base, where they fit the budget."""
   shape = (stream.num_images, *stream.map_shape)

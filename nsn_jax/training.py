@@ -9,6 +9,7 @@ from nsn_jax import checks, layer, network, stream
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
+from nsn_jax.progress import Log, OnProgress, Record
 from nsn_jax.whitening import fit_whitening
 
 
@@ -16,9 +17,9 @@ def _train_layer(
   key: jax.Array,
   maps: stream.MapStream,
   config: LayerConfig,
-  log: layer.Log,
+  log: Log,
   memory_budget: int,
-) -> tuple[Filters, list[layer.Record]]:
+) -> tuple[Filters, list[Record]]:
   sample_key, growth_key = (jax.random.fold_in(key, purpose) for purpose in range(2))
   values = config.kernel**2 * maps.map_shape[-1]
   # Growth holds its patches, and about as much again while they are gathered.
@@ -36,16 +37,16 @@ def fit_layer(
   feature_maps: np.ndarray | jax.Array,
   layer_config: LayerConfig,
   *,
-  report: layer.Report | None = None,
+  report: OnProgress | None = None,
   memory_budget_gb: float = 4.0,
-) -> tuple[Filters, list[layer.Record]]:
+) -> tuple[Filters, list[Record]]:
   """Trains one layer: finds the number of its filters, and the filters.
 
   Args:
     key: PRNG key. The same key gives the same filters, bit for bit, on the same machine.
     feature_maps: what the layer sees, float [N, H, W, C], finite.
     layer_config: window, threshold and training.
-    report: called as training goes on; see `layer.Progress`.
+    report: called as training goes on; see `nsn_jax.Progress`.
     memory_budget_gb: for the patches that growth looks at.
 
   Returns:
@@ -58,7 +59,7 @@ def fit_layer(
   checks.feature_maps("feature_maps", feature_maps)
   checks.window(feature_maps.shape[1:3], layer_config.kernel, layer_config.stride)
   maps = stream.MapStream(np.asarray(feature_maps, np.float32))
-  log = layer.Log(0, report)
+  log = Log(0, report)
   return _train_layer(key, maps, layer_config, log, _bytes(memory_budget_gb))
 
 
@@ -74,8 +75,8 @@ def fit(
   config: NetworkConfig,
   *,
   initial: NSN | None = None,
-  report: layer.Report | None = None,
-  on_layer: Callable[[NSN, list[layer.Record]], None] | None = None,
+  report: OnProgress | None = None,
+  on_layer: Callable[[NSN, list[Record]], None] | None = None,
   memory_budget_gb: float = 4.0,
 ) -> NSN:
   """Trains a network, layer by layer.
@@ -86,7 +87,7 @@ def fit(
     config: the network; its last layer must end at 1x1.
     initial: a network of the same configuration whose layers are already trained in part;
       training goes on above them, and ends as if it had never stopped.
-    report: called as training goes on; see `layer.Progress`.
+    report: called as training goes on; see `nsn_jax.Progress`.
     on_layer: called after each layer with the network so far and the layer's history.
     memory_budget_gb: for maps held between passes, and for the patches that growth looks at.
 
@@ -110,7 +111,7 @@ def fit(
     epsilon = config.whitening_epsilon
     whitening = None
     if epsilon is not None:
-      whitening = fit_whitening(images, epsilon, report=layer.Log(0, report).preparing("whitening"))
+      whitening = fit_whitening(images, epsilon, report=Log(0, report).preparing("whitening"))
     nsn = NSN((), whitening, config)
   elif nsn.config != config:
     raise ValueError("initial: expected a network of the given config, got one of another")
@@ -123,19 +124,19 @@ def fit(
     return nsn
   host = np.asarray(images)
   host = host if host.dtype == np.uint8 else host.astype(np.float32)
-  encoding = layer.Log(0, report).preparing("maps")
+  encoding = Log(0, report).preparing("maps")
   maps = stream.of_images(host, nsn.whitening, budget, encoding)
   for index, filters in enumerate(nsn.filters):
-    encoding = layer.Log(index + 1, report).preparing("maps")
+    encoding = Log(index + 1, report).preparing("maps")
     maps = stream.above(maps, filters, config.layers[index], budget, encoding)
   for index in range(nsn.num_layers, len(config.layers)):
     layer_config = config.layers[index]
-    log = layer.Log(index, report)
+    log = Log(index, report)
     filters, history = _train_layer(jax.random.fold_in(key, index), maps, layer_config, log, budget)
     nsn = NSN((*nsn.filters, filters), nsn.whitening, config)
     if on_layer is not None:
       on_layer(nsn, history)
     if index + 1 < len(config.layers):
-      encoding = layer.Log(index + 1, report).preparing("maps")
+      encoding = Log(index + 1, report).preparing("maps")
       maps = stream.above(maps, filters, layer_config, budget, encoding)
   return nsn

@@ -4,7 +4,6 @@ The whitened image of a channel is W (x - mean) with W = U diag(1/sqrt(l + epsil
 covariance U diag(l) U^T of that channel's H*W pixels over the images scaled to [0, 1].
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nsn_jax import checks, numerics
+from nsn_jax.pixel_range import to_unit
+from nsn_jax.progress import OnFraction
 
 #: Images whose centred float32 copies are held at a time.
 _BATCH_BYTES = 1 << 28
-#: Images a program whitens, or unwhitens, at least: the matrices of 64x64x3, 200 MB each, are as
-#: many bytes as thousands of images, and are read anew for each batch.
-IMAGES_AT_ONCE = 64
 
 
 class Whitening(NamedTuple):
@@ -34,13 +32,6 @@ class Whitening(NamedTuple):
   inverse: jax.Array
 
 
-def to_unit(images: jax.Array) -> jax.Array:
-  """8-bit images to float32 in [0, 1]; float images as they are."""
-  if images.dtype == jnp.uint8:
-    return images.astype(jnp.float32) / 255.0
-  return images.astype(jnp.float32)
-
-
 @jax.jit
 def _gram(images: jax.Array, mean: jax.Array) -> jax.Array:
   """Sum of products of centred pixels, [C, H*W, H*W], of a batch."""
@@ -54,7 +45,7 @@ def fit_whitening(
   images: np.ndarray | jax.Array,
   epsilon: float,
   *,
-  report: Callable[[float], None] | None = None,
+  report: OnFraction | None = None,
 ) -> Whitening:
   """Fits the whitening of each channel. Host-side: streams over the images, then one eigh each.
 

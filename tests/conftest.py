@@ -13,7 +13,7 @@ from absl import logging
 from sklearn.datasets import load_digits
 
 import nsn_jax
-from experiments import scoring
+from experiments.common import judging
 from nsn_jax import data, metrics
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -96,7 +96,7 @@ def nsn() -> nsn_jax.NSN:
 
 
 @pytest.fixture(scope="session")
-def judge() -> scoring.Judge:
+def judge() -> judging.Judge:
   """A quickly trained judge: these tests are about the launchers, not about its accuracy."""
   train, test = data.load("digits"), data.load("digits", split="test")
   architecture = metrics.Architecture(channels=(8, 16), kernels=(5, 3), num_features=32)
@@ -108,4 +108,4 @@ def judge() -> scoring.Judge:
     batch_size=32,
     architecture=architecture,
   )
-  return scoring.Judge(classifier, 0.0, train, test)
+  return judging.Judge(classifier, 0.0, train, test)

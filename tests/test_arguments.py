@@ -334,44 +334,6 @@ def test_epsilon(value):
   _refuses("epsilon", lambda: nsn_jax.fit_whitening(np.zeros((5, 4, 4, 1), np.uint8), value))
 
 
-@pytest.mark.parametrize("name", ["mnits", "", "MNIST", None])
-def test_an_unknown_preset(name):
-  _refuses("preset", lambda: nsn_jax.configs.get(name))
-  with pytest.raises(ValueError) as caught:
-    nsn_jax.configs.get(name)
-  assert all(known in str(caught.value) for known in nsn_jax.configs.names())
-
-
-@pytest.mark.parametrize(
-  "name",
-  sorted(
-    {
-      "digits",
-      "mnist",
-      "mnist-plain",
-      "mnist-large",
-      "fashion_mnist",
-      "fashion_mnist-plain",
-      "fashion_mnist-large",
-      "lfw",
-      "church",
-      "church-plain",
-      *nsn_jax.configs.names(),
-    }
-  ),
-)
-def test_the_specs_presets(name):
-  config = nsn_jax.configs.get(name)
-  assert name in nsn_jax.configs.names()
-  assert hash(config) == hash(nsn_jax.configs.get(name))
-  assert (config.whitening_epsilon is None) == name.endswith("plain")
-  windows = [(layer.kernel, layer.stride) for layer in config.layers]
-  if name.startswith(("lfw", "church")):
-    assert windows == [(4, 2), (3, 2), (3, 2), (3, 2), (3, 1)]  # The paper's Table 4,
-  else:
-    assert windows == [(4, 2), (3, 2), (6, 1)]  # and its Table 3.
-
-
 # input that is odd, and works
 
 

@@ -13,6 +13,7 @@ from nsn_jax import em, growth, layer
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.patches import extract_patches
+from nsn_jax.progress import Log, Record
 
 KEY = jax.random.key(0)
 FLOOR = np.float32(1e-4)
@@ -24,9 +25,9 @@ def _config(**changes: float) -> LayerConfig:
 
 
 @functools.cache
-def _grow(threshold: float, exchange_steps: int = 0) -> tuple[Filters, list[layer.Record]]:
+def _grow(threshold: float, exchange_steps: int = 0) -> tuple[Filters, list[Record]]:
   """Growth on the digits' patches; a test may ask for what another already has."""
-  log = layer.Log(0, None)
+  log = Log(0, None)
   config = _config(threshold=threshold, exchange_steps=exchange_steps)
   return layer.grow(KEY, _PATCHES[0], config, log), log.history
 
@@ -112,7 +113,7 @@ def test_growth_ends_with_few_patches_below_the_threshold_or_stalled():
 def test_growth_ends_where_filters_come_one_by_one(patches):
   counts = {}
   for min_growth in (0.0, 0.2):
-    log = layer.Log(0, None)
+    log = Log(0, None)
     config = _config(threshold=-0.5, min_growth=min_growth, patience=2, tolerated_share=0.0)
     layer.grow(KEY, patches, config, log)
     counts[min_growth] = [r.num_filters for r in log.history]
@@ -151,7 +152,7 @@ def test_growth_respects_max_filters(patches, max_filters):
 
 def test_growth_respects_max_growth_steps(patches):
   _, whole = _grow(-0.5)
-  log = layer.Log(0, None)
+  log = Log(0, None)
   layer.grow(KEY, patches, _config(threshold=-0.5, max_growth_steps=3), log)
   assert [r.num_filters for r in log.history] == [r.num_filters for r in whole[:3]]
   assert len(whole) > 3

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracles
 import pytest
 
 from nsn_jax.patches import (
@@ -14,6 +13,7 @@ from nsn_jax.patches import (
   stitch_patches,
   sum_patches,
 )
+from tests import oracles
 
 # The last two: cut in two steps, and a single window.
 WINDOWS = [(4, 2), (3, 2), (6, 1), (3, 1), (5, 3), (9, 2), (11, 4)]
@@ -72,12 +72,12 @@ def test_extract_by_hand():
   [
     (28, 4, 2, 13),
     (13, 3, 2, 6),
-    (6, 6, 1, 1),  # SPEC's MNIST
+    (6, 6, 1, 1),  # the paper's MNIST
     (64, 4, 2, 31),
     (31, 3, 2, 15),
     (15, 3, 2, 7),
     (7, 3, 2, 3),
-    (3, 3, 1, 1),  # SPEC's LFW
+    (3, 3, 1, 1),  # the paper's LFW
   ],
 )
 def test_extract_has_the_papers_sizes(size, kernel, stride, positions):

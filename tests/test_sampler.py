@@ -9,16 +9,17 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracles
 import pytest
 import scipy.stats
 
+from nsn_jax import budgets
 from nsn_jax import sampler as sampling
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.sampler import decode, draw_weights, sample
 from nsn_jax.whitening import Whitening, fit_whitening
+from tests import oracles
 
 KEY = jax.random.key(0)
 SHARP = 1e6  # softmax(SHARP * h) is one-hot for features that differ by 1e-4 and more
@@ -219,7 +220,7 @@ def test_one_normal_a_value_has_the_moments_of_k_tensors_a_position():
   h = rng.random((side, side, k)).astype(np.float32)
   d = kernel * kernel
 
-  # As SPEC has it: K tensors for each position, patch by patch.
+  # As the paper has it: K tensors for each position, patch by patch.
   p = np.exp(gamma * h.astype(np.float64))
   p /= p.sum(axis=-1, keepdims=True)
   patches = np.zeros((n, side, side, kernel, kernel, 1))
@@ -292,7 +293,7 @@ def test_fewer_samples_are_the_first_of_more(monkeypatch):
   # Products of other sizes may round otherwise.
   np.testing.assert_allclose(sample(KEY, nsn, NUM, plain), whole[:NUM], atol=1e-5)
   monkeypatch.setattr(sampling, "_batch_size", lambda *_: NUM // 2)
-  monkeypatch.setattr(sampling, "IMAGES_AT_ONCE", NUM)  # Groups of 8, 8, 4: batches of 4.
+  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", NUM)  # Groups of 8, 8, 4: batches of 4.
   np.testing.assert_allclose(sample(KEY, nsn, 20, plain), whole, atol=1e-5)
   noisy = np.asarray(sample(KEY, nsn, 20))
   assert noisy.shape == (20, 5, 5, CHANNELS)
@@ -303,9 +304,9 @@ def test_fewer_samples_are_the_first_of_more(monkeypatch):
 def test_batches_fit_the_budget(monkeypatch):
   # Layer 0 has most: a 2 x 2 map of patches of 18 values each.
   nsn = _network()
-  monkeypatch.setattr(sampling, "_BATCH_VALUES_CPU", 10 * 4 * 18)
+  monkeypatch.setattr(budgets, "_CPU", budgets._CPU._replace(sample_values=10 * 4 * 18))
   assert sampling._batch_size(nsn, (1, 1), 0, 1) == 10
-  monkeypatch.setattr(sampling, "_BATCH_VALUES_CPU", 1)
+  monkeypatch.setattr(budgets, "_CPU", budgets._CPU._replace(sample_values=1))
   assert sampling._batch_size(nsn, (1, 1), 0, 1) == 1
 
 
@@ -321,7 +322,7 @@ def test_decoded_maps_do_not_depend_on_those_after_them(monkeypatch):
   nsn, maps = _network(), _maps(1)
   first = decode(KEY, nsn, maps)
   monkeypatch.setattr(sampling, "_batch_size", lambda *_: NUM)
-  monkeypatch.setattr(sampling, "IMAGES_AT_ONCE", NUM)
+  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", NUM)
   more = decode(KEY, nsn, np.concatenate([maps, maps, maps[:3]]))
   assert more.shape == (2 * NUM + 3, 5, 5, CHANNELS)
   np.testing.assert_array_equal(more[:NUM], first)

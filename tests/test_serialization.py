@@ -14,7 +14,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from nsn_jax import configs
+from nsn_jax import presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
@@ -93,9 +93,9 @@ def test_a_network_trained_in_part_comes_back(tmp_path, num_layers):
     _assert_same(load(tmp_path / "part"), part)
 
 
-@pytest.mark.parametrize("name", configs.names())
+@pytest.mark.parametrize("name", presets.names())
 def test_the_presets_configurations_come_back(tmp_path, name):
-  nsn = NSN((), None, dataclasses.replace(configs.get(name), whitening_epsilon=None))
+  nsn = NSN((), None, dataclasses.replace(presets.get(name), whitening_epsilon=None))
   save(tmp_path / "model", nsn)
   assert load(tmp_path / "model").config == nsn.config
 

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nsn_jax import em, layer, network, stream, training
+from nsn_jax import budgets, em, layer, network, stream, training
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.filters import Filters
-from nsn_jax.layer import Progress, Record
 from nsn_jax.network import NSN
 from nsn_jax.patches import extract_patches
+from nsn_jax.progress import Progress, Record
 
 KEY = jax.random.key(0)
 NUM_IMAGES = 300
@@ -189,9 +189,10 @@ def test_batches_of_any_size_agree(images, trained, monkeypatch):
   whole = statistics()
   upper = stream.above(maps, nsn.filters[1], top, 1 << 30)
   patch_bytes = 4 * 9 * nsn.num_filters[0]
-  monkeypatch.setattr(stream, "_BATCH_BYTES_CPU", 128 * patch_bytes)  # 128, 128 and 44 images
+  small = budgets._CPU._replace(batch_bytes=128 * patch_bytes)
+  monkeypatch.setattr(budgets, "_CPU", small)  # 128, 128 and 44 images
   cut = statistics()
-  monkeypatch.setattr(stream, "IMAGES_AT_ONCE", 200)  # twice 128 images, the second time filled
+  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", 200)  # twice 128 images, the second time filled
   in_parts = statistics()
   for found in (cut, in_parts):
     assert int(found.num_patches) == int(whole.num_patches) == NUM_IMAGES

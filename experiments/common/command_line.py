@@ -1,7 +1,7 @@
 """What the launchers' command lines share: flags, their parsing, and errors of one line.
 
-Flags are defined by functions that a launcher calls when it is the main program, so that launchers
-can import each other.
+Flags are defined by functions that a launcher calls when it is the main program, so that it can be
+imported from a notebook or a test.
 """
 
 import dataclasses
@@ -13,8 +13,31 @@ from typing import Any
 from absl import app, flags, logging
 
 import nsn_jax
-from experiments import workdir as work
+from experiments.common import runs, workdir
 from nsn_jax import data
+
+__all__ = [
+  "ERROR",
+  "INTERRUPTED",
+  "USAGE_ERROR",
+  "data_spec",
+  "define_data",
+  "define_data_dir",
+  "define_judged_model",
+  "define_num_samples",
+  "define_resumption",
+  "define_sampler",
+  "define_scenes",
+  "define_seed",
+  "define_selection",
+  "define_workdir",
+  "judged_dataset",
+  "judged_model",
+  "required",
+  "resumed",
+  "run",
+  "sampler",
+]
 
 # So that `--help` lists these flags under the launcher that asks for them.
 flags.disclaim_key_flags()
@@ -23,10 +46,6 @@ flags.disclaim_key_flags()
 USAGE_ERROR, ERROR, INTERRUPTED = 2, 1, 130
 
 _MAX_SEED = 2**31 - 1
-
-
-class Interrupted(KeyboardInterrupt):
-  """Ctrl-C, with a line on what is kept and how to go on."""
 
 
 class _Numbers(flags.ArgumentParser):
@@ -102,6 +121,16 @@ def define_judged_model() -> None:
   define_data_dir()
 
 
+def judged_model() -> nsn_jax.NSN:
+  """The network of `define_judged_model`'s flags.
+
+  Raises:
+    ValueError: where none is given, or the file is damaged.
+    FileNotFoundError: where there is none.
+  """
+  return nsn_jax.load(required("model", "a model file"))
+
+
 def judged_dataset() -> str:
   """The data set of `define_judged_model`'s flags: the given one, or the model's own.
 
@@ -115,7 +144,7 @@ def judged_dataset() -> str:
   model = pathlib.Path(required("model", "a model file"))
   if not model.is_file():
     raise FileNotFoundError(f"model: expected a model file, found none at {model}")
-  found = work.read_config(model.parent).get("dataset")
+  found = workdir.read_config(model.parent).get("dataset")
   if not found:
     raise ValueError(
       f"dataset: expected one of {', '.join(data.NAMES)}, got none, and nothing beside {model} "
@@ -183,6 +212,20 @@ def resumed(stored: Mapping[str, Any]) -> Callable[[str], Any]:
     return flag.value if flag.present else stored.get(name, flag.value)
 
   return setting
+
+
+def data_spec(setting: Callable[[str], Any]) -> runs.DataSpec:
+  """The images that `define_data`'s flags name; `setting` is from `resumed`.
+
+  Raises:
+    ValueError: where no data set is named.
+  """
+  name = setting("dataset")
+  if not name:
+    raise ValueError(
+      f"dataset: expected one of {', '.join(data.NAMES)}, got none: give --dataset=..."
+    )
+  return runs.DataSpec(name, *(setting(flag) for flag in ("data_dir", "image_size", "limit")))
 
 
 def run(main: Callable[[], None]) -> None:

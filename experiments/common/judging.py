@@ -14,8 +14,19 @@ import numpy as np
 from tqdm import tqdm
 
 import nsn_jax
-from experiments import pictures
-from nsn_jax import data, metrics
+from nsn_jax import data, metrics, pixel_range
+
+__all__ = [
+  "Judge",
+  "Score",
+  "judge",
+  "judging_set",
+  "no_judge",
+  "rank",
+  "score",
+  "score_samples",
+  "unfairness",
+]
 
 #: How each data set's judge is trained: at least 99.2% on MNIST, 92% on Fashion-MNIST, 97% on the
 #: digits, on their test images. Folders are of photographs: 86.1% on 64x64 ones of six scenes, in
@@ -167,6 +178,23 @@ def score(judged_by: Judge, images: np.ndarray) -> Score:
   )
 
 
+def unfairness(score: Score) -> float:
+  """How far a score is won by saturated pixels or by few classes; 0 where it is not."""
+  shares = score.class_shares
+  excess = (
+    abs(score.mean_pixel_ratio - 1.0) - 0.24,
+    score.white_excess - 0.05,
+    0.043 - min(shares),
+    max(shares) - 0.195,
+  )
+  return sum(max(part, 0.0) for part in excess)
+
+
+def rank(score: Score) -> tuple[float, float]:
+  """What is compared of two settings: fairness first, so that a search finds its way to it."""
+  return -unfairness(score), score.inception_score
+
+
 def _white(images: np.ndarray) -> float:
   return float((images >= 250).mean())
 
@@ -179,5 +207,5 @@ def score_samples(
   sampler: nsn_jax.SamplerConfig | None = None,
 ) -> tuple[Score, np.ndarray]:
   """Draws samples and scores them; returns them too, uint8."""
-  images = pictures.to_uint8(nsn_jax.sample(key, nsn, num_samples, sampler))
+  images = pixel_range.to_uint8(nsn_jax.sample(key, nsn, num_samples, sampler))
   return score(judged_by, images), images

@@ -1,32 +1,37 @@
-"""Folders that launchers leave their work in: what a run began with, on what, and whether it fits.
+"""Folders that launchers leave their work in: what a run began with, and whether it fits.
 
 What differs by launcher, the files of its work, stays with the launcher.
 """
 
-import hashlib
-import json
 import os
 import pathlib
-import platform
 import re
-import shlex
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jaxlib
-import numpy as np
-import numpy.typing as npt
+from nsn_jax import files
 
-import nsn_jax
+__all__ = [
+  "CONFIG",
+  "Interrupted",
+  "Run",
+  "check_resumption",
+  "check_same",
+  "check_same_data",
+  "check_table",
+  "config_of_training",
+  "open_folder",
+  "read_config",
+  "remove",
+  "slug",
+]
 
 CONFIG = "config.json"
-#: When the program began, but for what it imports before: seconds.
-_BEGAN = time.perf_counter()
+
+
+class Interrupted(KeyboardInterrupt):
+  """Ctrl-C, with a line on what is kept and how to go on."""
 
 
 def open_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
@@ -52,7 +57,7 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
   Raises:
     ValueError: for a damaged file.
   """
-  return read_json(folder / CONFIG)
+  return files.read_json(folder / CONFIG)
 
 
 def config_of_training(folder: pathlib.Path) -> dict[str, Any]:
@@ -70,31 +75,9 @@ def config_of_training(folder: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """The JSON object of a file; empty where there is none.
-
-  Raises:
-    ValueError: for a damaged file.
-  """
-  try:
-    found = json.loads(path.read_text())
-  except FileNotFoundError:
-    return {}
-  except ValueError as error:
-    raise ValueError(f"{path}: expected JSON, got a damaged file ({error})") from error
-  if not isinstance(found, dict):
-    raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}")
-  return found
-
-
 def slug(name: str) -> str:
   """A folder's name for any name: what is no letter, digit or `_` becomes `-`."""
   return re.sub(r"\W+", "-", name).strip("-")
-
-
-def done_file(folder: pathlib.Path, stage: str) -> pathlib.Path:
-  """Where `experiments.paper` keeps that a stage is done, and its record."""
-  return folder / "done" / f"{stage.replace('/', '.')}.json"
 
 
 def check_resumption(resume: bool, overwrite: bool) -> None:
@@ -176,73 +159,70 @@ def _difference(name: str, began: Any, now: Any) -> tuple[str, Any, Any]:
   return name, began, now
 
 
-def describe(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
-  """Shape and hash of the images: the same name may stand for others another day."""
-  digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
-  return {"shape": list(images.shape), "sha256": digest}
+class Run:
+  """A training in a folder: what it was asked for, what an earlier one left, and its record.
 
+  Attributes:
+    folder: made if need be.
+    stored: what the training that is to go on began with; empty where one begins.
+  """
 
-def surroundings() -> dict[str, Any]:
-  """Device and versions."""
-  return {
-    "device": _device(),
-    "versions": {
-      "python": platform.python_version(),
-      "nsn_jax": nsn_jax.__version__,
-      "jax": jax.__version__,
-      "jaxlib": jaxlib.__version__,
-      "numpy": np.__version__,
-    },
-  }
+  def __init__(
+    self,
+    workdir: str | os.PathLike[str],
+    asked: Mapping[str, Any],
+    decisive: Sequence[str],
+    *,
+    resume: bool,
+    overwrite: bool,
+  ):
+    """Opens the folder.
 
+    Args:
+      workdir: the folder.
+      asked: what training is asked for, plain values.
+      decisive: names of those that must be the same where it goes on.
+      resume: whether it is to go on, where it began before.
+      overwrite: whether it is to begin anew, whatever is there.
 
-def _device() -> str:
-  """What this process runs on."""
-  device = jax.devices()[0]
-  if device.platform != "cpu":
-    return f"{jax.device_count()} x {device.device_kind} ({device.platform})"
-  count = _num_cores()
-  return f"CPU, {count} core{'s' if count > 1 else ''}"
+    Raises:
+      ValueError: for both, or where what is to go on was asked for otherwise.
+      OSError: where the folder cannot be written.
+    """
+    self.folder = open_folder(workdir)
+    check_resumption(resume, overwrite)
+    self._asked = dict(asked)
+    self.stored = read_config(self.folder) if resume else {}
+    if self.stored:
+      check_same(self._asked, self.stored, decisive, self.folder)
 
+  def check_images(self, described: Mapping[str, Any]) -> None:
+    """Raises ValueError where the images are not those that the run to go on began with."""
+    self._asked["data"] = dict(described)
+    if self.stored:
+      check_same_data(self._asked, self.stored, self.folder)
 
-def _num_cores() -> int:
-  """Those that this process may use."""
-  try:
-    return len(os.sched_getaffinity(0))
-  except AttributeError:  # Not on every system.
-    return os.cpu_count() or 1
+  def begin(self, outputs: Sequence[str], described: Mapping[str, Any], **facts: Any) -> None:
+    """Takes an earlier run's files away, unless it goes on, and writes what this one begins with.
 
+    Args:
+      outputs: patterns of the launcher's own files.
+      described: shape and hash of the images.
+      **facts: plain values for the record.
 
-def record() -> dict[str, Any]:
-  """What a result is kept with: the command, the commit, device and versions."""
-  program = pathlib.Path(sys.argv[0]).stem
-  command = shlex.join(["python", "-m", f"experiments.{program}", *sys.argv[1:]])
-  return {"command": command, "revision": revision(), **surroundings()}
+    Raises:
+      ValueError: where the images are not those that the run to go on began with.
+    """
+    self.check_images(described)
+    if not self.stored:
+      remove(self.folder, outputs)
+    self.write(**facts, finished=False)
 
+  def write(self, **found: Any) -> None:
+    """Writes the record, with what is known now beside what was asked for."""
+    self._asked |= found
+    files.write_json(self.folder / CONFIG, self._asked)
 
-def revision() -> str:
-  """The commit of this code, with a + where files differ from it; "unknown" outside of git."""
-  folder = pathlib.Path(__file__).parent
-  try:
-    found = subprocess.run(
-      ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-      cwd=folder,
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-  except (OSError, subprocess.CalledProcessError):
-    return "unknown"
-  return found.stdout.strip()
-
-
-def write_result(path: pathlib.Path, result: Mapping[str, Any]) -> None:
-  """Writes a launcher's numbers with their `record`, and the seconds that the launcher took."""
-  write_json(path, record() | {"seconds": time.perf_counter() - _BEGAN} | dict(result))
-
-
-def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
-  """Writes beside and moves, so that the file is always whole."""
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps(value, indent=2) + "\n")
-  temporary.replace(path)
+  def keep_stored(self, **found: Any) -> None:
+    """Leaves the record as the earlier run has it, but for what is found out now."""
+    files.write_json(self.folder / CONFIG, self.stored | found)

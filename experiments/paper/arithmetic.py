@@ -1,9 +1,9 @@
 """Fig 9: between filters of the last layer, and sums of them.
 
-    python -m experiments.interpolation --model=runs/mnist/model.safetensors --workdir=runs/fig9
+    python -m experiments.paper.arithmetic --model=runs/mnist/model.safetensors --workdir=runs/fig9
 
 `interpolation.png` leads from one filter to another in steps, several draws each. `arithmetic.png`
-shows A, B, C and A + B - C; `interpolation.json` holds the filters used and how they were chosen.
+shows A, B, C and A + B - C; `arithmetic.json` holds the filters used and how they were chosen.
 Pairs are filters whose decoded images are far apart. Triples are found by a search: C is near B,
 and the decoded A + B - C is an image to the network itself, but far from each of its terms, so that
 the arithmetic shows something.
@@ -21,10 +21,10 @@ from absl import flags
 from tqdm import tqdm
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import pictures
-from experiments import workdir as work
+from experiments.common import command_line, pictures, provenance, workdir
 from nsn_jax import applications
+
+__all__ = ["blended", "decoded", "draw", "propose_pairs", "propose_triples"]
 
 _NUM_STEPS = 9
 _NUM_DRAWS = 3
@@ -175,10 +175,10 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
-  folder = work.open_folder(command_line.required("workdir", "a folder"))
-  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  folder = workdir.open_folder(command_line.required("workdir", "a folder"))
+  nsn = command_line.judged_model()
   found = draw(jax.random.key(given.seed), nsn, folder, given.num_pairs, given.num_triples)
-  work.write_result(folder / "interpolation.json", found)
+  provenance.write_result(folder / "arithmetic.json", found)
   print(f"pairs {found['pairs']}, triples {found['triples']}: pictures are in {folder}")
 
 

@@ -1,9 +1,9 @@
 """Fig 7: occluded images of the test part filled in, and how well, beside three simple fillings.
 
-    python -m experiments.occlusion --dataset=mnist --model=... --workdir=runs/occlusion
+    python -m experiments.paper.filling --dataset=mnist --model=... --workdir=runs/filling
 
 For each mask the folder holds a picture (a row an image: original, occluded, several draws of NSN,
-one of four rounds, and the others' fillings) and `occlusion.json` holds, for each mask and method,
+one of four rounds, and the others' fillings) and `filling.json` holds, for each mask and method,
 PSNR and SSIM inside the mask over held-out images. The others: the mean training image, the
 training image that is nearest by its visible pixels, and scikit-image's biharmonic inpainting,
 which continues the border smoothly.
@@ -21,10 +21,10 @@ from skimage import metrics as skimage_metrics
 from skimage import restoration
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import pictures
-from experiments import workdir as work
+from experiments.common import command_line, pictures, provenance, workdir
 from nsn_jax import applications, data, metrics
+
+__all__ = ["fillings", "masks", "occlude", "scores"]
 
 Pixels = npt.NDArray[np.uint8]
 Images = npt.NDArray[np.float32]
@@ -137,7 +137,7 @@ def occlude(
     shown = np.stack(columns, axis=1)[:_SHOWN].reshape(-1, *images.shape[1:])
     pictures.grid(
       shown,
-      folder / f"occlusion_{name.replace(' ', '_')}.png",
+      folder / f"filling_{name.replace(' ', '_')}.png",
       columns=len(columns),
       title=f"original, occluded, {_NUM_DRAWS} draws of NSN, four rounds, mean image, nearest "
       "image, biharmonic",
@@ -155,12 +155,12 @@ def _define_flags() -> None:
 def _main() -> None:
   given = flags.FLAGS
   dataset = command_line.judged_dataset()
-  folder = work.open_folder(command_line.required("workdir", "a folder"))
-  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  folder = workdir.open_folder(command_line.required("workdir", "a folder"))
+  nsn = command_line.judged_model()
   training = data.load(dataset, data_dir=given.data_dir).images
   images = data.load(dataset, split="test", data_dir=given.data_dir, limit=given.num_images).images
   rows = occlude(jax.random.key(given.seed), nsn, training, images, folder)
-  work.write_result(folder / "occlusion.json", {"rows": rows})
+  provenance.write_result(folder / "filling.json", {"rows": rows})
 
 
 if __name__ == "__main__":

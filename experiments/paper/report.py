@@ -12,8 +12,14 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from experiments import contenders, table1, table2, tables, tables34, train_gan
-from experiments import workdir as work
+from experiments.common import provenance, runs, tables, workdir
+from experiments.paper import layouts, stages
+from nsn_jax import files
+
+__all__ = ["write"]
+
+#: Where `experiments.paper.table2` leaves its table, below the workdir.
+_TABLE2 = pathlib.PurePath("table2", "table2.json")
 
 
 class Shown(NamedTuple):
@@ -31,7 +37,9 @@ class Shown(NamedTuple):
 
   def networks(self) -> list[pathlib.Path]:
     """Folders of its trained networks, its own preset first."""
-    found = [path for path in self.folder.glob(f"{self.preset}*") if (path / work.CONFIG).is_file()]
+    found = [
+      path for path in self.folder.glob(f"{self.preset}*") if (path / workdir.CONFIG).is_file()
+    ]
     return sorted(found, key=lambda path: path.name)
 
 
@@ -66,17 +74,17 @@ class Section:
   short: str = ""
 
 
-def write(workdir: pathlib.Path, datasets: Sequence[tuple[str, str, str]]) -> pathlib.Path:
+def write(root: pathlib.Path, datasets: Sequence[tuple[str, str, str]]) -> pathlib.Path:
   """Writes `report.html`.
 
   Args:
-    workdir: of `experiments.paper`.
+    root: the workdir of `experiments.paper`.
     datasets: folder's name, name and preset of each data set.
 
   Returns:
     The file.
   """
-  shown = [Shown(workdir / folder, name, preset) for folder, name, preset in datasets]
+  shown = [Shown(root / folder, name, preset) for folder, name, preset in datasets]
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
     autoescape=True,
@@ -84,14 +92,14 @@ def write(workdir: pathlib.Path, datasets: Sequence[tuple[str, str, str]]) -> pa
     lstrip_blocks=True,
   )
   page = environment.get_template("report.html.jinja").render(
-    facts=work.record(), sections=_sections(workdir, shown)
+    facts=provenance.record(), sections=_sections(root, shown)
   )
-  path = workdir / "report.html"
+  path = root / "report.html"
   path.write_text(page)
   return path
 
 
-def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
+def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
   def each(make: Callable[[Shown], Iterator[Block]]) -> list[Block]:
     return [block for one in shown for block in make(one)]
 
@@ -100,7 +108,7 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Table 1: characteristics",
       "compares with PixelRNN, VAE and GAN, in words: the number of networks, whether the size is "
       "found, stability of training, whether pixels come in parallel, explicit density.",
-      list(_table1(workdir)),
+      list(_table1(root)),
       "densities of the columns are of different things and cannot be compared with each other; "
       "the baselines' trainings are as short as the table says.",
     ),
@@ -108,7 +116,7 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Table 2: inception scores",
       "inception scores of 50,000 samples by ImageNet's network; its numbers stand beside ours, "
       "which are by the networks named, and comparable within a block only.",
-      list(_table2(workdir)),
+      list(_table2(root)),
       "recall: samples are realistic but near the last layer's filters, and reach a small part of "
       "the real images. And the comparison of inception scores is uneven: NSN's gamma and contrast "
       "were chosen by the score of the same classifier, the baselines had no such choice.",
@@ -117,7 +125,7 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Tables 3 and 4: architectures and filters found",
       "numbers of filters found by the growth in each layer, beside ours; where its data are "
       "LSUN's churches, ours may be other buildings, as each caption says.",
-      list(_tables34(workdir)),
+      list(_tables34(root)),
     ),
     Section(
       "Fig 3 and 4: samples",
@@ -144,10 +152,13 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       each(
         lambda one: _block(
           one,
-          ["effects"],
+          ["sampler_effects"],
           [
-            ("effects/effects.png", "score along each", True),
-            *((f"effects/effect_{knob}.png", knob, False) for knob in ("gamma", "alpha", "beta")),
+            ("sampler_effects/sampler_effects.png", "score along each", True),
+            *(
+              (f"sampler_effects/effect_{knob}.png", knob, False)
+              for knob in ("gamma", "alpha", "beta")
+            ),
           ],
         )
       ),
@@ -156,12 +167,14 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Fig 6: styling",
       "images encoded to the first layer's feature map and decoded again: the same scene in the "
       "filters' patches.",
-      each(lambda one: _block(one, ["style"], [("style.png", "image, and three draws", False)])),
+      each(
+        lambda one: _block(one, ["styling"], [("styling.png", "image, and three draws", False)])
+      ),
     ),
     Section(
       "Fig 7: occlusion",
       "occluded faces and digits filled by way of the last layer, by eye.",
-      each(_occlusion),
+      each(_filling),
       "on digits the nearest training image has more PSNR and SSIM; smooth inpainting has in small "
       "gaps and narrow stripes, and on faces the mean image in most.",
     ),
@@ -177,10 +190,10 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       each(
         lambda one: _block(
           one,
-          ["interpolation"],
+          ["arithmetic"],
           [
-            ("interpolation/interpolation.png", "9a", False),
-            ("interpolation/arithmetic.png", "9b", False),
+            ("arithmetic/interpolation.png", "9a", False),
+            ("arithmetic/arithmetic.png", "9b", False),
           ],
         )
       ),
@@ -190,22 +203,23 @@ def _sections(workdir: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
   ]
 
 
-def _table1(workdir: pathlib.Path) -> Iterator[Block]:
-  rows = work.read_json(workdir / "table1" / "table1.json").get("rows", [])
+def _table1(root: pathlib.Path) -> Iterator[Block]:
+  rows = files.read_json(root / "table1" / "table1.json").get("rows", [])
   if rows:
-    head, *lines = table1.cells(rows)
-    yield Block(table1.caption(rows), head, lines, made=_made(workdir, "table1"))
+    head, *lines = layouts.table1.cells(rows)
+    yield Block(layouts.table1.caption(rows), head, lines, made=_made(root, "table1"))
 
 
-def _table2(workdir: pathlib.Path) -> Iterator[Block]:
-  rows = work.read_json(workdir / "table2" / table2.TABLE).get("rows", [])
-  for dataset, network, group in table2.groups(rows):
-    head, *lines = table2.cells(group)
+def _table2(root: pathlib.Path) -> Iterator[Block]:
+  rows = files.read_json(root / _TABLE2).get("rows", [])
+  titles = layouts.names.titles()
+  for dataset, network, group in layouts.table2.groups(rows):
+    head, *lines = layouts.table2.cells(group)
     made = {(row["command"], row["revision"], row["device"]) for row in group}
-    names = [(row["model"], contenders.NAMES[row["model"]]) for row in group]
-    files = [(f"{model}.png", f"samples of {name}", False) for model, name in names]
-    files += [(f"{model}/{train_gan.CURVE}", f"training of {name}", True) for model, name in names]
-    pictures = _pictures(workdir / "table2" / work.slug(dataset), files)
+    names = [(row["model"], titles[row["model"]]) for row in group]
+    named = [(f"{model}.png", f"samples of {name}", False) for model, name in names]
+    named += [(f"{model}/{runs.CURVE}", f"training of {name}", True) for model, name in names]
+    pictures = _pictures(root / "table2" / workdir.slug(dataset), named)
     yield Block(
       f"{dataset}, judged by {network}",
       head,
@@ -215,16 +229,16 @@ def _table2(workdir: pathlib.Path) -> Iterator[Block]:
         {"command": command, "revision": revision, "device": device}
         for command, revision, device in sorted(made)
       ],
-      notes=table2.verdicts(group),
+      notes=layouts.table2.verdicts(group),
     )
 
 
-def _tables34(workdir: pathlib.Path) -> Iterator[Block]:
-  for found in work.read_json(workdir / "tables34" / "tables34.json").get("tables", []):
-    head, *lines = tables34.cells(found)
-    yield Block(tables34.caption(found), head, lines)
-  if (workdir / "tables34").is_dir():
-    yield Block(made=_made(workdir, "tables34"))
+def _tables34(root: pathlib.Path) -> Iterator[Block]:
+  for found in files.read_json(root / "tables34" / "tables34.json").get("tables", []):
+    head, *lines = layouts.tables34.cells(found)
+    yield Block(layouts.tables34.caption(found), head, lines)
+  if (root / "tables34").is_dir():
+    yield Block(made=_made(root, "tables34"))
 
 
 def _samples(one: Shown) -> Iterator[Block]:
@@ -234,8 +248,8 @@ def _samples(one: Shown) -> Iterator[Block]:
     [path.name for path in networks],
     [(f"{path.name}/samples.png", path.name, False) for path in networks],
   )
-  scores = [(path.name, work.read_json(path / "model.score.json")) for path in networks]
-  rows = [_score_row(name, found["samples"]) for name, found in scores if found]
+  scores = [(path.name, files.read_json(path / "model.score.json")) for path in networks]
+  rows = [_score_row(name, found["sample_grids"]) for name, found in scores if found]
   if rows:
     real = next(found for _, found in scores if found)
     title = f"{one.name}, by a classifier of {real['judge_accuracy']:.2%} test accuracy"
@@ -248,8 +262,8 @@ def _samples(one: Shown) -> Iterator[Block]:
     )
   yield from _block(
     one,
-    ["samples"],
-    [("samples/nearest.png", "each sample, and below it its nearest training image", False)],
+    ["sample_grids"],
+    [("sample_grids/nearest.png", "each sample, and below it its nearest training image", False)],
   )
 
 
@@ -265,24 +279,26 @@ def _score_row(name: str, score: dict[str, Any]) -> list[str]:
   ]
 
 
-def _occlusion(one: Shown) -> Iterator[Block]:
-  files = sorted((one.folder / "occlusion").glob("occlusion_*.png"))
-  names = [(f"occlusion/{f.name}", f.stem.removeprefix("occlusion_"), False) for f in files]
-  rows = work.read_json(one.folder / "occlusion" / "occlusion.json").get("rows", [])
+def _filling(one: Shown) -> Iterator[Block]:
+  found = sorted((one.folder / "filling").glob("filling_*.png"))
+  names = [(f"filling/{f.name}", f.stem.removeprefix("filling_"), False) for f in found]
+  rows = files.read_json(one.folder / "filling" / "filling.json").get("rows", [])
   methods = list(dict.fromkeys(row["method"] for row in rows))
   lines = [
     [mask, *(f"{row['psnr']:.2f} / {row['ssim']:.3f}" for row in rows if row["mask"] == mask)]
     for mask in dict.fromkeys(row["mask"] for row in rows)
   ]
-  for block in _block(one, ["occlusion"], names):
+  for block in _block(one, ["filling"], names):
     head = ("PSNR in dB / SSIM inside the mask", *methods)
     yield dataclasses.replace(block, head=head, rows=lines)
 
 
 def _layers(one: Shown) -> Iterator[Block]:
-  files = sorted((one.folder / "samples").glob("layer*.png"))
-  names = [(f"samples/{path.name}", path.stem.replace("layer", "layer "), False) for path in files]
-  yield from _block(one, ["samples"], names)
+  found = sorted((one.folder / "sample_grids").glob("layer*.png"))
+  names = [
+    (f"sample_grids/{path.name}", path.stem.replace("layer", "layer "), False) for path in found
+  ]
+  yield from _block(one, ["sample_grids"], names)
 
 
 def _block(
@@ -307,11 +323,11 @@ def _pictures(folder: pathlib.Path, files: Sequence[tuple[str, str, bool]]) -> l
   ]
 
 
-def _made(workdir: pathlib.Path, stage: str) -> list[dict[str, Any]]:
+def _made(root: pathlib.Path, stage: str) -> list[dict[str, Any]]:
   """The record of a stage, where it is done."""
-  facts = work.read_json(work.done_file(workdir, stage))
+  facts = files.read_json(stages.done_file(root, stage))
   if not facts:
     return []
   # A training may have gone on after an interruption: its own record has the whole time.
-  seconds = work.read_config(workdir / stage).get("seconds", facts["seconds"])
+  seconds = workdir.read_config(root / stage).get("seconds", facts["seconds"])
   return [facts | {"time": tables.seconds(seconds)}]

@@ -1,10 +1,10 @@
 """Fig 3, 4 and 8: samples beside their nearest training images, and samples of every layer.
 
-    python -m experiments.samples --dataset=mnist --model=... --workdir=runs/samples
+    python -m experiments.paper.sample_grids --dataset=mnist --model=... --workdir=runs/samples
 
 `nearest.png`: samples, and below each its nearest training image by pixels, so that copying would
 show. `layer0.png` and so on: samples that begin at each layer, which are patches of its receptive
-field. `samples.json`: whether samples are copies, by pixels, against held-out images.
+field. `sample_grids.json`: whether samples are copies, by pixels, against held-out images.
 """
 
 import pathlib
@@ -16,10 +16,11 @@ import numpy.typing as npt
 from absl import flags
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import pictures
-from experiments import workdir as work
+from experiments.common import command_line, pictures, provenance, workdir
 from nsn_jax import data, metrics
+from nsn_jax.pixel_range import to_uint8
+
+__all__ = ["beside_nearest", "check_copies", "draw"]
 
 _COLUMNS = 15
 #: Samples, and held-out images, of the copy check.
@@ -53,7 +54,7 @@ def draw(
   """Draws all pictures; returns the median distance to the nearest training image."""
   num_samples = -(-num_samples // _COLUMNS) * _COLUMNS
   for layer in range(nsn.num_layers):
-    samples = pictures.to_uint8(nsn_jax.sample(key, nsn, num_samples, layer=layer))
+    samples = to_uint8(nsn_jax.sample(key, nsn, num_samples, layer=layer))
     height, width = samples.shape[1:3]
     pictures.grid(
       samples,
@@ -71,7 +72,7 @@ def check_copies(
   held_out: npt.NDArray[np.uint8],
 ) -> dict[str, metrics.CopyCheck]:
   """The copy check of 1,000 samples by pixel distance, and by distance relative to the next ten."""
-  samples = pictures.to_uint8(nsn_jax.sample(key, nsn, _CHECKED))
+  samples = to_uint8(nsn_jax.sample(key, nsn, _CHECKED))
   real, found = (metrics.nearest(training, x) for x in (held_out[:_CHECKED], samples))
   return {
     "distance": metrics.compare_distances(real.distance / 255, found.distance / 255),
@@ -89,8 +90,8 @@ def _define_flags() -> None:
 def _main() -> None:
   given = flags.FLAGS
   dataset = command_line.judged_dataset()
-  folder = work.open_folder(command_line.required("workdir", "a folder"))
-  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  folder = workdir.open_folder(command_line.required("workdir", "a folder"))
+  nsn = command_line.judged_model()
   training, held_out = (
     data.load(dataset, split=split, data_dir=given.data_dir).images for split in ("train", "test")
   )
@@ -98,7 +99,7 @@ def _main() -> None:
   found = draw(key, nsn, training, folder, given.num_samples)
   copies = check_copies(key, nsn, training, held_out)
   plain = {name: check._asdict() for name, check in copies.items()}
-  work.write_result(folder / "samples.json", found | {"copies": plain})
+  provenance.write_result(folder / "sample_grids.json", found | {"copies": plain})
   print(f"median distance to the nearest training image {found['nearest']:.3f}; see {folder}")
   for name, check in copies.items():
     print(

@@ -1,10 +1,10 @@
 """Fig 5: what gamma, alpha and beta do, one varied, the others as the network has them.
 
-    python -m experiments.effects --dataset=mnist --model=... --workdir=runs/fig5
+    python -m experiments.paper.sampler_effects --model=... --workdir=runs/fig5
 
 For each knob `effect_gamma.png` and so on shows samples of the same noise, a row a value, and
-`effects.png` the inception score (by the data set's classifier) along each; `effects.json` holds
-the numbers.
+`sampler_effects.png` the inception score (by the data set's classifier) along each;
+`sampler_effects.json` holds the numbers.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ import numpy as np
 from absl import flags
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import pictures, scoring
-from experiments import workdir as work
+from experiments.common import command_line, judging, pictures, plots, provenance, workdir
+
+__all__ = ["curves", "settings", "vary"]
 
 #: Factors of the network's own gamma in every layer, and values of the other two.
 _GAMMA_FACTORS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -45,7 +45,7 @@ def settings(nsn: nsn_jax.NSN) -> dict[str, list[tuple[float, nsn_jax.SamplerCon
 def vary(
   key: jax.Array,
   nsn: nsn_jax.NSN,
-  judge: scoring.Judge,
+  judge: judging.Judge,
   folder: pathlib.Path,
   num_samples: int,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -55,7 +55,7 @@ def vary(
     strips: list[np.ndarray] = []
     found[knob] = []
     for value, sampler in values:
-      score, images = scoring.score_samples(key, judge, nsn, num_samples, sampler)
+      score, images = judging.score_samples(key, judge, nsn, num_samples, sampler)
       strips.append(images[:_SHOWN])
       found[knob].append({"value": value, **score.as_dict()})
       print(f"{knob} {value:g}: {score.row()}", flush=True)
@@ -67,13 +67,13 @@ def vary(
       columns=_SHOWN,
       title=f"{what}, from above: {shown}",
     )
-  curves(found, folder / "effects.png")
+  curves(found, folder / "sampler_effects.png")
   return found
 
 
 def curves(found: Mapping[str, Sequence[Mapping[str, Any]]], path: pathlib.Path) -> None:
   """Draws the inception score along each knob."""
-  pictures.lines(
+  plots.lines(
     [
       (
         "gamma, times the network's own" if knob == "gamma" else knob,
@@ -98,11 +98,11 @@ def _define_flags() -> None:
 def _main() -> None:
   given = flags.FLAGS
   dataset = command_line.judged_dataset()
-  folder = work.open_folder(command_line.required("workdir", "a folder"))
-  nsn = nsn_jax.load(command_line.required("model", "a model file"))
-  judge = scoring.judge(dataset, data_dir=given.data_dir)
+  folder = workdir.open_folder(command_line.required("workdir", "a folder"))
+  nsn = command_line.judged_model()
+  judge = judging.judge(dataset, data_dir=given.data_dir)
   found = vary(jax.random.key(given.seed), nsn, judge, folder, given.num_samples)
-  work.write_result(folder / "effects.json", found)
+  provenance.write_result(folder / "sampler_effects.json", found)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Fig 6: any image file painted anew by the first layer's filters.
 
-    python -m experiments.style --image=photo.jpg --model=runs/lfw/model.safetensors --out=style.png
+    python -m experiments.paper.styling --image=photo.jpg --model=... --out=style.png
 
-    python -m experiments.style --dataset=lfw --data_dir=... --model=...     # a held-out image
+    python -m experiments.paper.styling --dataset=lfw --model=...     # a held-out image
 
 The picture shows the image and several draws. Images of any size work; large ones are scaled down
 to `--size`. A network of grey images paints a grey one.
@@ -16,10 +16,11 @@ import numpy.typing as npt
 from absl import flags
 from PIL import Image, UnidentifiedImageError
 
-import nsn_jax
-from experiments import flags as command_line
-from experiments import pictures
+from experiments.common import command_line, pictures
 from nsn_jax import applications, data
+from nsn_jax.pixel_range import to_uint8
+
+__all__ = ["read_image"]
 
 
 def read_image(path: str, num_channels: int, size: int) -> npt.NDArray[np.uint8]:
@@ -54,7 +55,7 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
-  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  nsn = command_line.judged_model()
   if given.dataset and not given.image:
     name = f"an image of {given.dataset}"
     image = data.load(
@@ -70,7 +71,7 @@ def _main() -> None:
     given.num_styled,
     sampler=command_line.sampler(nsn.config.sampler),
   )
-  shown = np.concatenate([image[None], pictures.to_uint8(styled[:, 0])])
+  shown = np.concatenate([image[None], to_uint8(styled[:, 0])])
   pictures.grid(shown, given.out, columns=len(shown))
   print(f"{name} and {given.num_styled} styled images are in {pathlib.Path(given.out)}")
 

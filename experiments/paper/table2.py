@@ -1,6 +1,6 @@
 """Table 2: real data, GANs and NSN under the same judges, beside the paper's numbers.
 
-    python -m experiments.table2 --data_dir=... --workdir=runs/table2
+    python -m experiments.paper.table2 --data_dir=... --workdir=runs/table2
 
 For each data set the models are trained in folders below the workdir (`mnist/dcgan` and so on) or,
 where they are there, found; 50,000 samples of each are drawn and scored. Every row is made the same
@@ -13,91 +13,36 @@ labelled scenes (`--scenes`) where it has none, and ImageNet's Inception v3 wher
 hand (`--inception_weights`), which is the paper's.
 """
 
-import dataclasses
 import os
 import pathlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-from experiments import contenders, evaluation, pictures, scoring, tables
-from experiments import flags as command_line
-from experiments import workdir as work
-from nsn_jax import data, metrics
+from experiments.common import (
+  command_line,
+  judging,
+  pictures,
+  provenance,
+  runs,
+  workdir,
+)
+from experiments.paper import contenders, layouts, published
+from experiments.paper.layouts import names
+from nsn_jax import data, files, metrics
+from nsn_jax.metrics import evaluation
 
-#: Inception score, mean and deviation, by the paper's Table 2.
-PAPER: dict[str, dict[str, tuple[float, float]]] = {
-  "mnist": {
-    "real": (1.99, 0.01),
-    "dcgan": (2.27, 0.01),
-    "wgan": (2.02, 0.02),
-    "lsgan": (2.03, 0.01),
-    "nsn": (2.44, 0.02),
-  },
-  "fashion_mnist": {
-    "real": (4.25, 0.05),
-    "dcgan": (4.15, 0.04),
-    "wgan": (3.00, 0.03),
-    "lsgan": (4.45, 0.03),
-    "nsn": (3.85, 0.04),
-  },
-  "lfw": {
-    "real": (3.64, 0.28),
-    "dcgan": (2.67, 0.03),
-    "wgan": (2.94, 0.03),
-    "lsgan": (2.33, 0.02),
-    "nsn": (3.04, 0.10),
-  },
-  "lsun/church_outdoor": {
-    "real": (2.70, 0.04),
-    "dcgan": (2.89, 0.02),
-    "wgan": (3.05, 0.02),
-    "lsgan": (3.44, 0.04),
-    "nsn": (2.99, 0.02),
-  },
-}
+__all__ = ["TABLE", "Entry", "draw", "judges", "make_row", "make_table"]
 
 #: The table's file in its folder.
 TABLE = "table2.json"
-#: Buildings of other kinds stand in for the paper's churches.
-_CHURCHES = "lsun/church_outdoor"
-
-_COLUMNS = (
-  ("IS", lambda row: _number(row["inception_score"], row["inception_score_deviation"])),
-  ("paper's IS", lambda row: _paper(row)),
-  ("FID", lambda row: f"{row['fid']:.2f}"),
-  ("KID x 1000", lambda row: _number(1e3 * row["kid"], 1e3 * row["kid_deviation"])),
-  ("precision", lambda row: f"{row['precision']:.3f}"),
-  ("recall", lambda row: f"{row['recall']:.3f}"),
-  ("nearest", lambda row: f"{row['copy_ratio']:.2f}"),
-  ("copies", lambda row: f"{row['suspected_copies']:.1%}"),
-  ("epochs", lambda row: str(row["source"].get("num_epochs", "-"))),
-  ("training", lambda row: tables.seconds(row["training_seconds"])),
-  ("trained on", lambda row: row["source"].get("device", "-")),
-  ("sampling", lambda row: tables.seconds(row["sampling_seconds"])),
-  ("parameters", lambda row: f"{row['num_parameters']:,}" if row["num_parameters"] else "-"),
-  ("images", lambda row: f"{row['num_images']:,}"),
-)
 
 
-#: What decides between models: name, field, factor it is shown with, digits, and whether more is
-#: better.
-_MEASURES = (
-  ("IS", "inception_score", 1, 2, True),
-  ("FID", "fid", 1, 2, False),
-  ("KID x 1000", "kid", 1e3, 2, False),
-  ("precision", "precision", 1, 3, True),
-  ("recall", "recall", 1, 3, True),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawn:
+class Entry(NamedTuple):
   """Images of a row and what they cost.
 
   Attributes:
@@ -112,18 +57,15 @@ class Drawn:
   training_seconds: float | None = None
   sampling_seconds: float | None = None
   num_parameters: int | None = None
-  source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  source: Mapping[str, Any] = {}
 
 
 def make_table(
-  *,
-  workdir: str | os.PathLike[str],
-  datasets: Sequence[str],
+  place: str | os.PathLike[str],
+  datasets: Sequence[runs.DataSpec],
   models: Sequence[str],
+  *,
   num_samples: int = 50_000,
-  data_dir: str | None = None,
-  image_size: int | None = None,
-  limit: int | None = None,
   num_epochs: int | None = None,
   scenes: str | None = None,
   inception_weights: str | None = None,
@@ -132,13 +74,10 @@ def make_table(
   """Makes the rows that are missing, and writes the table after each.
 
   Args:
-    workdir: the folder, made if need be.
-    datasets: names, as `nsn_jax.data.load` takes them.
+    place: the folder, made if need be.
+    datasets: the data, at one size and limit, of the training and of the held-out set.
     models: "real", "nsn", "nsn-plain", "nsn-large" and baselines' names.
     num_samples: drawn of each model.
-    data_dir: folder of the TFDS data sets.
-    image_size: side to which images are resized.
-    limit: number of images at most, of the training and of the held-out set.
     num_epochs: of the baselines; None for each one's default.
     scenes: folder of labelled scenes, whose classifier judges what has no labels.
     inception_weights: Inception v3's file; None for no such judge.
@@ -152,60 +91,60 @@ def make_table(
       a data set that nothing can judge.
     OSError: where the folder cannot be written, or data or weights are missing.
   """
-  folder = work.open_folder(workdir)
-  contenders.check(models)
+  folder = workdir.open_folder(place)
+  titles = names.titles()
+  contenders.check(models, titles)
   sample_key, score_key = jax.random.split(jax.random.key(seed))
-  settings = {"num_samples": num_samples, "image_size": image_size, "limit": limit, "seed": seed}
-  stored = work.read_json(folder / TABLE)
-  work.check_table(settings, stored.get("settings", {}), folder / TABLE)
+  stored = files.read_json(folder / TABLE)
   done = {(row["dataset"], row["model"], row["network"]): row for row in stored.get("rows", [])}
-  chosen: dict[str, Any] = {"data_dir": data_dir, "image_size": image_size, "limit": limit}
-  for dataset in datasets:
-    sets = [data.load(dataset, split=split, **chosen) for split in ("train", "test")]
-    networks = judges(
-      dataset,
-      sets[0],
-      data_dir=data_dir,
-      image_size=image_size,
-      scenes=scenes,
-      inception_weights=inception_weights,
-    )
-    against = {name: evaluation.reference(network, *sets) for name, network in networks}
+  for spec in datasets:
+    settings = {
+      "num_samples": num_samples,
+      "image_size": spec.image_size,
+      "limit": spec.limit,
+      "seed": seed,
+    }
+    workdir.check_table(settings, stored.get("settings", {}), folder / TABLE)
+    stored = {"settings": settings}
+    train, held_out = (spec.load(split) for split in ("train", "test"))
+    networks = judges(spec, train, scenes=scenes, inception_weights=inception_weights)
+    against = {
+      name: evaluation.reference(network, train.images, held_out.images)
+      for name, network in networks
+    }
     if not against:
-      raise scoring.no_judge(dataset, "--inception_weights=...")
+      raise judging.no_judge(spec.name, "--inception_weights=...")
     for model in models:
-      place = folder / work.slug(dataset) / model
-      trained = work.read_config(place)
+      own = folder / workdir.slug(spec.name) / model
+      trained = workdir.read_config(own)
       missing = [
         name
         for name in against
-        if not _is_current(done.get((dataset, model, name)), trained, num_epochs)
+        if not _is_current(done.get((spec.name, model, name)), trained, num_epochs)
       ]
       if not missing:
         continue
-      place.parent.mkdir(exist_ok=True)
-      drawn = (
-        Drawn(sets[1].images)
-        if model == "real"
-        else draw(
-          sample_key,
-          model=model,
-          dataset=dataset,
-          folder=place,
-          num_samples=num_samples,
-          num_epochs=num_epochs,
-          seed=seed,
-          **chosen,
-        )
-      )
-      pictures.grid(drawn.images[:100], place.with_suffix(".png"), columns=20)
+      own.parent.mkdir(exist_ok=True)
+      if model == names.REAL:
+        entry = Entry(held_out.images)
+      else:
+        print(f"{spec.name}, {titles[model]}: drawing {num_samples:,} samples", flush=True)
+        found = contenders.find(model, own, spec, num_epochs=num_epochs, seed=seed)
+        entry = draw(sample_key, found, num_samples)
+      pictures.grid(entry.images[:100], own.with_suffix(".png"), columns=20)
       for name in missing:
         row = make_row(
-          score_key, model=model, dataset=dataset, drawn=drawn, network=name, against=against[name]
+          score_key,
+          model=model,
+          dataset=spec.name,
+          entry=entry,
+          network=name,
+          against=against[name],
         )
-        done[dataset, model, name] = row
+        done[spec.name, model, name] = row
         _write(folder, settings, list(done.values()))
-        print(f"{dataset}, {contenders.NAMES[model]}: {evaluation.of(row).row()}", flush=True)
+        scores = evaluation.Evaluation.from_row(row)
+        print(f"{spec.name}, {titles[model]}: {scores.row()}", flush=True)
   return list(done.values())
 
 
@@ -227,184 +166,63 @@ def make_row(
   *,
   model: str,
   dataset: str,
-  drawn: Drawn,
+  entry: Entry,
   network: str,
   against: evaluation.Reference,
 ) -> dict[str, Any]:
   """One row: the scores of a set of images by one network, and what they cost."""
-  scores = evaluation.evaluate(key, against, drawn.images)
-  stands_in = any(word in dataset.lower() for word in ("building", "church"))
-  paper = PAPER.get(dataset, PAPER[_CHURCHES] if stands_in else {})
+  scores = evaluation.evaluate(key, against, entry.images)
+  costs = entry._asdict()
+  del costs["images"]
   return {
     "dataset": dataset,
     "model": model,
     "network": network,
     **scores.as_dict(),
-    "paper": paper.get(model),
-    "training_seconds": drawn.training_seconds,
-    "sampling_seconds": drawn.sampling_seconds,
-    "num_parameters": drawn.num_parameters,
-    "source": dict(drawn.source),
-    **work.record(),
+    "paper": published.inception_score(dataset, model),
+    **costs,
+    **provenance.record(),
   }
 
 
-def draw(
-  key: jax.Array,
-  *,
-  model: str,
-  dataset: str,
-  folder: pathlib.Path,
-  num_samples: int,
-  data_dir: str | None,
-  image_size: int | None,
-  limit: int | None,
-  num_epochs: int | None,
-  seed: int,
-) -> Drawn:
-  """Samples of a model, which is trained first where it is not there, or not to its end.
-
-  Args:
-    key: PRNG key of the samples.
-    model: "nsn", "nsn-plain", "nsn-large" or a baseline's name.
-    dataset: that it is trained on.
-    folder: of the model.
-    num_samples: how many.
-    data_dir: folder of the TFDS data sets.
-    image_size: side to which images are resized.
-    limit: number of training images at most.
-    num_epochs: of a baseline; None for its default.
-    seed: of training.
-
-  Returns:
-    The samples and what they cost.
-  """
-  found = contenders.find(
-    model,
-    folder,
-    dataset=dataset,
-    num_epochs=num_epochs,
-    data_dir=data_dir,
-    image_size=image_size,
-    limit=limit,
-    seed=seed,
-  )
-  print(f"{dataset}, {contenders.NAMES[model]}: drawing {num_samples:,} samples", flush=True)
-  found.sample(key, min(num_samples, 1000))  # Compiles; that is not sampling's time.
-  start = time.perf_counter()
-  images = found.sample(key, num_samples)
-  seconds = time.perf_counter() - start
-  names = ("preset", "num_filters", "options", "num_epochs", "device")
-  source: dict[str, Any] = {name: found.facts[name] for name in names if name in found.facts}
-  return Drawn(images, found.facts["seconds"], seconds, found.num_parameters, source)
+def draw(key: jax.Array, found: contenders.Contender, num_samples: int) -> Entry:
+  """Samples of a model and what they cost."""
+  drawn = evaluation.draw(key, found.sample, num_samples)
+  kept = ("preset", "num_filters", "options", "num_epochs", "device")
+  source = {name: found.facts[name] for name in kept if name in found.facts}
+  return Entry(drawn.images, found.facts["seconds"], drawn.seconds, found.num_parameters, source)
 
 
 def judges(
-  dataset: str,
-  train_set: data.Dataset,
+  spec: runs.DataSpec,
+  train: data.Dataset,
   *,
-  data_dir: str | None,
-  image_size: int | None,
   scenes: str | None,
   inception_weights: str | None,
 ) -> Iterator[tuple[str, metrics.Network]]:
   """The networks that a data set is judged by, with what they are called."""
-  judging = scoring.judging_set(dataset, train_set.labels, scenes)
-  if judging is not None:
-    found = scoring.judge(judging, data_dir=data_dir, image_size=image_size)
-    of = dataset if judging == dataset else "scenes"
+  judging_set = judging.judging_set(spec.name, train.labels, scenes)
+  if judging_set is not None:
+    found = judging.judge(judging_set, data_dir=spec.data_dir, image_size=spec.image_size)
+    of = spec.name if judging_set == spec.name else "scenes"
     yield f"classifier of {of}, {found.test_accuracy:.2%} on test images", found.classifier
   if inception_weights is not None:
     yield "ImageNet Inception v3", metrics.load_inception(inception_weights)
 
 
-def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
-  """The table for a terminal: a block a data set and network."""
-  blocks = []
-  for dataset, network, group in groups(rows):
-    lines = [f"{dataset}, judged by: {network}", tables.aligned(cells(group)), *verdicts(group)]
-    blocks.append("\n".join(lines))
-  return "\n\n".join(blocks) + "\n"
-
-
-def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
-  """The table for a paper: one tabular a data set and network."""
-  blocks = []
-  for dataset, network, group in groups(rows):
-    head, *lines = (" & ".join(line) for line in cells(group))
-    body = " \\\\\n".join([head + " \\\\\n\\hline", *lines]).replace("\\hline \\\\\n", "\\hline\n")
-    body = body.replace("%", "\\%").replace("+-", "$\\pm$")
-    name = f"{dataset}, judged by: {network}".replace("_", "\\_").replace("%", "\\%")
-    columns = "l" + "r" * len(_COLUMNS)
-    blocks.append(
-      f"\\begin{{table}}\n\\caption{{{name}}}\n\\begin{{tabular}}{{{columns}}}\n{body} \\\\\n"
-      "\\end{tabular}\n\\end{table}"
-    )
-  return "\n\n".join(blocks) + "\n"
-
-
-def groups(
-  rows: Sequence[Mapping[str, Any]],
-) -> Iterator[tuple[str, str, list[Mapping[str, Any]]]]:
-  """Data set, network and rows of each block of the table, the rows in the table's order."""
-  order = list(contenders.NAMES)
-  for dataset, network in dict.fromkeys((row["dataset"], row["network"]) for row in rows):
-    group = [row for row in rows if (row["dataset"], row["network"]) == (dataset, network)]
-    yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
-
-
-def cells(group: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-  """The head and a line a row."""
-  found = [["", *(name for name, _ in _COLUMNS)]]
-  found += [[contenders.NAMES[row["model"]], *(show(row) for _, show in _COLUMNS)] for row in group]
-  return found
-
-
-def verdicts(group: Sequence[Mapping[str, Any]]) -> list[str]:
-  """A sentence for each NSN of a block: by how much it beats or misses the best baseline there."""
-  own = [row for row in group if row["model"].startswith("nsn")]
-  others = [row for row in group if row not in own and row["model"] != "real"]
-  if not others:
-    return []
-  found = []
-  for row in own:
-    parts = []
-    for name, field, factor, digits, more_is_better in _MEASURES:
-      best = (max if more_is_better else min)(others, key=lambda other: other[field])
-      gain = factor * (row[field] - best[field]) * (1 if more_is_better else -1)
-      parts.append(
-        f"{name} {factor * row[field]:.{digits}f}, {'better' if gain > 0 else 'worse'} than "
-        f"{contenders.NAMES[best['model']]}'s by {abs(gain):.{digits}f}"
-      )
-    name = contenders.NAMES[row["model"]]
-    found.append(f"{name} against the best baseline of each: {'; '.join(parts)}.")
-  return found
-
-
-def _number(mean: float, deviation: float) -> str:
-  return f"{mean:.2f} +- {deviation:.2f}"
-
-
-def _paper(row: Mapping[str, Any]) -> str:
-  """The paper's number, and whose it is where not of the same data."""
-  if not row["paper"]:
-    return "-"
-  return _number(*row["paper"]) + ("" if row["dataset"] in PAPER else " (LSUN)")
-
-
 def _write(
   folder: pathlib.Path, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-  work.write_json(folder / TABLE, {"settings": settings, "rows": list(rows)})
-  (folder / "table2.txt").write_text(as_text(rows))
-  (folder / "table2.tex").write_text(as_latex(rows))
+  files.write_json(folder / TABLE, {"settings": settings, "rows": list(rows)})
+  files.write_text(folder / "table2.txt", layouts.table2.as_text(rows))
+  files.write_text(folder / "table2.tex", layouts.table2.as_latex(rows))
 
 
 def _define_flags() -> None:
   command_line.define_workdir()
   flags.DEFINE_list("datasets", ["mnist", "fashion_mnist"], f"Of {', '.join(data.NAMES)}.")
   flags.DEFINE_list(
-    "models", ["real", "dcgan", "wgan", "lsgan", "nsn"], f"Of {', '.join(contenders.NAMES)}."
+    "models", ["real", "dcgan", "wgan", "lsgan", "nsn"], f"Of {', '.join(names.titles())}."
   )
   command_line.define_selection()
   flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)
@@ -417,19 +235,16 @@ def _define_flags() -> None:
 def _main() -> None:
   given = flags.FLAGS
   rows = make_table(
-    workdir=command_line.required("workdir", "a folder"),
-    datasets=given.datasets,
-    models=given.models,
+    command_line.required("workdir", "a folder"),
+    [runs.DataSpec(name, given.data_dir, given.image_size, given.limit) for name in given.datasets],
+    given.models,
     num_samples=given.num_samples,
-    data_dir=given.data_dir,
-    image_size=given.image_size,
-    limit=given.limit,
     num_epochs=given.num_epochs,
     scenes=given.scenes,
     inception_weights=given.inception_weights,
     seed=given.seed,
   )
-  print(as_text(rows))
+  print(layouts.table2.as_text(rows))
 
 
 if __name__ == "__main__":

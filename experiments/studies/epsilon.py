@@ -1,6 +1,6 @@
 """What the whitening's epsilon does: a strip of samples and a score for each, plain images first.
 
-    python -m experiments.epsilon --dataset=mnist --model=... --data_dir=... --workdir=runs/epsilon
+    python -m experiments.studies.epsilon --model=... --data_dir=... --workdir=runs/epsilon
 
 Networks of the same layers and numbers of filters as the given one are trained on the first images
 of the data set, whitened by one epsilon each. So that only epsilon differs, filters are not found
@@ -20,10 +20,11 @@ import numpy.typing as npt
 from absl import flags
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import pictures, scoring, tune_sampler
-from experiments import workdir as work
+from experiments.common import command_line, judging, pictures, provenance, workdir
 from nsn_jax import data
+from nsn_jax.pixel_range import to_uint8
+
+__all__ = ["EPSILONS", "config_like", "vary"]
 
 #: Beside plain images and the network's own.
 EPSILONS = (0.01, 0.1, 0.3, 1.0, 3.0)
@@ -54,7 +55,7 @@ def vary(
   key: jax.Array,
   nsn: nsn_jax.NSN,
   images: npt.NDArray[np.uint8],
-  judge: scoring.Judge | None,
+  judge: judging.Judge | None,
   folder: pathlib.Path,
   num_samples: int,
   report: Callable[[str], None] = print,
@@ -82,14 +83,14 @@ def vary(
     row: dict[str, Any] = {"epsilon": epsilon, "num_filters": list(found.num_filters)}
     if judge is not None:
       scored = [
-        (scoring.score_samples(sample_key, judge, found, num_samples, tried)[0], tried)
+        (judging.score_samples(sample_key, judge, found, num_samples, tried)[0], tried)
         for tried in (dataclasses.replace(sampler, beta=beta) for beta in _BETAS)
       ]
-      best, sampler = max(scored, key=lambda pair: tune_sampler.rank(pair[0]))
+      best, sampler = max(scored, key=lambda pair: judging.rank(pair[0]))
       row |= {"score": best.as_dict()}
     row |= {"sampler": dataclasses.asdict(sampler)}
     rows.append(row)
-    strips.append(pictures.to_uint8(nsn_jax.sample(sample_key, found, _SHOWN, sampler)))
+    strips.append(to_uint8(nsn_jax.sample(sample_key, found, _SHOWN, sampler)))
     said = "" if judge is None else f": beta {sampler.beta:g}, {best.row()}"
     report(f"epsilon {_name(epsilon)}, filters {found.num_filters}{said}")
   pictures.grid(np.concatenate(strips), folder / "epsilon.png", columns=_SHOWN, title=_title(rows))
@@ -119,14 +120,14 @@ def _define_flags() -> None:
 def _main() -> None:
   given = flags.FLAGS
   dataset = command_line.judged_dataset()
-  folder = work.open_folder(command_line.required("workdir", "a folder"))
-  nsn = nsn_jax.load(command_line.required("model", "a model file"))
+  folder = workdir.open_folder(command_line.required("workdir", "a folder"))
+  nsn = command_line.judged_model()
   train = data.load(dataset, data_dir=given.data_dir, limit=given.limit)
   judge = None
   if train.labels is not None:
-    judge = scoring.judge(dataset, data_dir=given.data_dir)
+    judge = judging.judge(dataset, data_dir=given.data_dir)
   rows = vary(jax.random.key(given.seed), nsn, train.images, judge, folder, given.num_samples)
-  work.write_result(folder / "epsilon.json", {"num_images": len(train.images), "rows": rows})
+  provenance.write_result(folder / "epsilon.json", {"num_images": len(train.images), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Growth against k-means: the number of filters found, and how well they fit.
 
-    python -m experiments.growth_check --model=runs/mnist/model.safetensors --dataset=mnist
+    python -m experiments.studies.growth_vs_kmeans --model=runs/mnist/model.safetensors
 
 At each layer of a trained network, scikit-learn's k-means is given the same number of clusters on
 as many patches as growth saw, seeds the same EM over the full data, and both end side by side as
@@ -17,10 +17,11 @@ from absl import flags
 from sklearn.cluster import KMeans
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import tables34
-from experiments import workdir as work
+from experiments.common import command_line, provenance, workdir
+from experiments.paper import published
 from nsn_jax import data, em, layer, stream
+
+__all__ = ["check", "kmeans_filters", "mean_similarity"]
 
 
 def kmeans_filters(patches: np.ndarray, num_filters: int, seed: int) -> nsn_jax.Filters:
@@ -86,8 +87,8 @@ def _main() -> None:
   rows = check(
     jax.random.key(given.seed), nsn, dataset.images, given.seed, int(given.memory_budget_gb * 1e9)
   )
-  preset = work.read_config(pathlib.Path(model).parent).get("preset")
-  paper = tables34.paper_counts(preset or name)
+  preset = workdir.read_config(pathlib.Path(model).parent).get("preset")
+  paper = published.filter_counts(preset or name)
   print(f"{model} on {len(dataset.images)} images of {name}")
   print("layer  filters  paper  mean best similarity: grown  k-means + EM  difference")
   for row in rows:
@@ -97,7 +98,7 @@ def _main() -> None:
       f"{index:5d}  {row['num_filters']:7d}  {count:>5}  {row['grown']:27.4f}  "
       f"{row['kmeans']:12.4f}  {row['difference']:+10.4f}"
     )
-  work.write_result(pathlib.Path(model).with_suffix(".growth.json"), {"rows": rows})
+  provenance.write_result(pathlib.Path(model).with_suffix(".growth.json"), {"rows": rows})
 
 
 if __name__ == "__main__":

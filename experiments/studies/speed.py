@@ -1,7 +1,7 @@
 """Speed, as ratios measured in one run on one machine.
 
-    python -m experiments.benchmark                       # EM passes
-    python -m experiments.benchmark --end_to_end --data_dir=...   # and fit and sample on MNIST
+    python -m experiments.studies.speed                       # EM passes
+    python -m experiments.studies.speed --end_to_end --data_dir=...   # and fit and sample on MNIST
 
 Each time is the least of several; the bare product N x D x K in numpy is the unit. faiss-cpu and
 scikit-learn are peers where they are installed: one iteration of their k-means does about what an
@@ -22,10 +22,11 @@ import numpy as np
 from absl import flags
 
 import nsn_jax
-from experiments import flags as command_line
-from experiments import workdir as work
+from experiments.common import command_line, provenance
 from nsn_jax import data, em
 from nsn_jax.network import map_sizes
+
+__all__ = ["SIZES", "em_rows", "end_to_end", "least_seconds", "sample_products"]
 
 #: Patches N, values D, filters K.
 SIZES = ((400_000, 16, 96), (60_000, 864, 130), (30_000, 2556, 242), (10_000, 4680, 131))
@@ -103,7 +104,7 @@ def end_to_end(
 ) -> dict[str, Any]:
   """Times `fit` and `sample` against the bare products that they are made of."""
   images = data.load(dataset, data_dir=data_dir).images
-  config = nsn_jax.configs.get(preset)
+  config = nsn_jax.presets.get(preset)
   last: dict[int, nsn_jax.Progress] = {}
 
   def report(progress: nsn_jax.Progress) -> None:
@@ -183,7 +184,7 @@ def _main() -> None:
       f"({found['sample_products_seconds']:.1f} s in numpy)"
     )
   if given.json:
-    work.write_result(pathlib.Path(given.json), result)
+    provenance.write_result(pathlib.Path(given.json), result)
 
 
 if __name__ == "__main__":

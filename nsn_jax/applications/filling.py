@@ -11,8 +11,8 @@ from nsn_jax import checks
 from nsn_jax.config import SamplerConfig
 from nsn_jax.network import NSN, encode
 from nsn_jax.patches import extract_patches
+from nsn_jax.pixel_range import to_unit
 from nsn_jax.sampler import decode
-from nsn_jax.whitening import to_unit
 
 
 def fill(

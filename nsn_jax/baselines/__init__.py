@@ -12,15 +12,16 @@ loop trains them, one function samples them.
 """
 
 from nsn_jax.baselines.adversarial import GAN, GANState
-from nsn_jax.baselines.baseline import Baseline, num_parameters, sample, to_signed
+from nsn_jax.baselines.baseline import Baseline, Density, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.registry import MODELS, make
-from nsn_jax.baselines.training import DivergedError, Epoch, Progress, train
+from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
 from nsn_jax.baselines.vae import VAE, VAEState
 from nsn_jax.baselines.wgan import WGAN
+from nsn_jax.pixel_range import to_signed
 
 __all__ = [
   "DCGAN",
@@ -31,12 +32,14 @@ __all__ = [
   "WGAN",
   "Baseline",
   "Checkpoints",
+  "Density",
   "DivergedError",
   "Epoch",
+  "EpochProgress",
   "GANState",
   "PixelCNN",
   "PixelCNNState",
-  "Progress",
+  "State",
   "VAEState",
   "make",
   "num_parameters",

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import optax
 
 from nsn_jax import checks
 from nsn_jax.baselines import networks
-from nsn_jax.baselines.baseline import Metrics
+from nsn_jax.baselines.baseline import Baseline, Metrics
 
 
 class GANState(NamedTuple):
@@ -35,7 +35,7 @@ class GANState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GAN(abc.ABC):
+class GAN(Baseline):
   """A GAN without its losses, which a subclass gives.
 
   Attributes:
@@ -50,18 +50,19 @@ class GAN(abc.ABC):
     ValueError: for values that are not as above.
   """
 
-  image_shape: tuple[int, int, int]
+  num_networks: ClassVar[int] = 2
+  is_adversarial: ClassVar[bool] = True
+
   width: int = 64
   latent: int = 100
   batch_size: int = 128
   learning_rate: float = 2e-4
 
   def __post_init__(self) -> None:
-    checks.image_shape("image_shape", self.image_shape)
+    super().__post_init__()
     networks.map_sides(self.image_shape)
-    for name in ("width", "latent", "batch_size"):
+    for name in ("width", "latent"):
       checks.integer(name, getattr(self, name), 1)
-    checks.number("learning_rate", self.learning_rate, 0.0, above=True)
 
   # What a subclass gives.
 

@@ -1,6 +1,7 @@
 """DCGAN (Radford et al. 2016, arXiv:1511.06434)."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import optax
@@ -15,6 +16,9 @@ class DCGAN(GAN):
   The paper's recipe: Adam of rate 2e-4 and beta1 0.5, batches of 128, 100 values of uniform noise,
   and Goodfellow's second generator loss, -log D, whose gradient does not vanish where D is sure.
   """
+
+  title: ClassVar[str] = "DCGAN"
+  default_epochs: ClassVar[int] = 16
 
   def critic_loss(
     self, real_scores: jax.Array, fake_scores: jax.Array, real: jax.Array, fake: jax.Array

@@ -1,6 +1,7 @@
 """LS-GAN, the Loss-Sensitive GAN (Qi 2017, arXiv:1701.06264); not the least-squares one."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,9 @@ class LSGAN(GAN):
   Attributes:
     margin: of the mean absolute difference of two images.
   """
+
+  title: ClassVar[str] = "LS-GAN"
+  default_epochs: ClassVar[int] = 16
 
   batch_size: int = 64
   learning_rate: float = 1e-4

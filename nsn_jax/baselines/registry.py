@@ -1,6 +1,5 @@
 """Baselines by name."""
 
-from collections.abc import Callable
 from typing import Any
 
 from nsn_jax.baselines.baseline import Baseline
@@ -11,7 +10,7 @@ from nsn_jax.baselines.vae import VAE
 from nsn_jax.baselines.wgan import WGAN
 
 #: A new baseline is an entry here.
-MODELS: dict[str, Callable[..., Baseline]] = {
+MODELS: dict[str, type[Baseline]] = {
   "dcgan": DCGAN,
   "wgan": WGAN,
   "lsgan": LSGAN,

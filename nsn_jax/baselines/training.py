@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nsn_jax import checks
 from nsn_jax.baselines import baseline
 from nsn_jax.baselines.baseline import Baseline, Metrics, State
+from nsn_jax.pixel_range import to_signed
 
 #: Steps between two looks at the metrics: each look waits for the device.
 _REPORT_STEPS = 20
@@ -23,7 +24,7 @@ _PROBE = 128
 _COLLAPSED = 0.1
 
 
-class Progress(NamedTuple):
+class EpochProgress(NamedTuple):
   """How far training is.
 
   Attributes:
@@ -70,7 +71,7 @@ def train(
   num_epochs: int,
   state: State | None = None,
   first_epoch: int = 0,
-  report: Callable[[Progress], None] | None = None,
+  report: Callable[[EpochProgress], None] | None = None,
   on_epoch: Callable[[Epoch, State], None] | None = None,
 ) -> State:
   """Trains a baseline.
@@ -136,7 +137,7 @@ def _init(model: Baseline, key: jax.Array) -> State:
 def _step(
   model: Baseline, key: jax.Array, state: State, batch: jax.Array, step: jax.Array
 ) -> tuple[State, Metrics]:
-  return model.step(jax.random.fold_in(key, step), state, baseline.to_signed(batch))
+  return model.step(jax.random.fold_in(key, step), state, to_signed(batch))
 
 
 def _epoch(
@@ -145,7 +146,7 @@ def _epoch(
   images: npt.NDArray[np.uint8],
   state: State,
   epoch: int,
-  report: Callable[[Progress], None] | None,
+  report: Callable[[EpochProgress], None] | None,
 ) -> tuple[State, dict[str, float]]:
   """One epoch: the state after it and the means of its metrics."""
   order_key, step_key = jax.random.split(key)
@@ -167,7 +168,7 @@ def _epoch(
       kept += [found] * len(waiting)
       waiting = []
       if report is not None:
-        report(Progress(epoch, step + 1, num_steps, found))
+        report(EpochProgress(epoch, step + 1, num_steps, found))
   return state, _means(kept)
 
 

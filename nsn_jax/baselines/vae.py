@@ -2,15 +2,18 @@
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.baseline import Metrics
+from nsn_jax.baselines.baseline import Baseline, Density, Metrics
+from nsn_jax.pixel_range import to_signed
 
 
 class VAEState(NamedTuple):
@@ -40,7 +43,7 @@ class _Layers(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VAE:
+class VAE(Baseline):
   """Dense encoder and decoder, a normal latent, pixels as Bernoulli probabilities.
 
   The paper's model for MNIST, with ReLU, a second hidden layer and Adam, which trains better than
@@ -57,17 +60,19 @@ class VAE:
     ValueError: for values that are not as above.
   """
 
-  image_shape: tuple[int, int, int]
+  title: ClassVar[str] = "VAE"
+  default_epochs: ClassVar[int] = 50
+  num_networks: ClassVar[int] = 2
+  width_field: ClassVar[str] = "hidden"
+
   hidden: int = 500
   latent: int = 20
   batch_size: int = 100
-  learning_rate: float = 1e-3
 
   def __post_init__(self) -> None:
-    checks.image_shape("image_shape", self.image_shape)
-    for name in ("hidden", "latent", "batch_size"):
+    super().__post_init__()
+    for name in ("hidden", "latent"):
       checks.integer(name, getattr(self, name), 1)
-    checks.number("learning_rate", self.learning_rate, 0.0, above=True)
 
   @property
   def _encoder(self) -> _Layers:
@@ -133,3 +138,11 @@ class VAE:
   def generating(self, state: VAEState) -> Any:
     """The decoder's parameters."""
     return state.decoder
+
+  def held_out_density(
+    self, key: jax.Array, state: VAEState, images: npt.NDArray[np.uint8]
+  ) -> Density:
+    """The evidence lower bound, one draw an image, of pixels as probabilities of white."""
+    parts = jax.jit(self.negative_elbo)(key, state.encoder, state.decoder, to_signed(images))
+    nats = float(parts[0] + parts[1]) / math.prod(self.image_shape)
+    return Density("bound, bits a value", nats / math.log(2))

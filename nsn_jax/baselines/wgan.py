@@ -1,7 +1,7 @@
 """WGAN (Arjovsky et al. 2017, arXiv:1701.07875)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,9 @@ class WGAN(GAN):
     clip: bound of the critic's weights.
     head_start: steps that the generator waits for.
   """
+
+  title: ClassVar[str] = "WGAN"
+  default_epochs: ClassVar[int] = 40
 
   batch_size: int = 64
   learning_rate: float = 5e-5

@@ -5,6 +5,6 @@ read without TensorFlow, a folder of images (`folder:PATH`) and saved arrays (`n
 """
 
 from nsn_jax.data.dataset import DataError, Dataset
-from nsn_jax.data.loading import NAMES, load
+from nsn_jax.data.loading import NAMES, is_known, load
 
-__all__ = ["NAMES", "DataError", "Dataset", "load"]
+__all__ = ["NAMES", "DataError", "Dataset", "is_known", "load"]

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,15 +13,11 @@ import numpy as np
 import PIL
 from absl import logging
 
+from nsn_jax import files
 from nsn_jax.data.dataset import Dataset
 
 #: Part of every key: raise it when the same sources begin to give other pixels or labels.
 _VERSION = 1
-
-
-def default_dir() -> pathlib.Path:
-  """`$NSN_JAX_CACHE`, or `~/.cache/nsn_jax` where that is not set."""
-  return pathlib.Path(os.environ.get("NSN_JAX_CACHE") or "~/.cache/nsn_jax")
 
 
 def fingerprint(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[list[Any]]:
@@ -42,12 +37,12 @@ def fetch(
     name: of the data set; it begins the file's name, so that a person can find it.
     identity: JSON-like values that decide the content; the file's name ends with their hash.
     read: reads the data set from its source.
-    cache_dir: folder of the cache, made if need be; None for `default_dir()`.
+    cache_dir: folder of the cache, made if need be; None for `nsn_jax.files.cache_dir()`.
   """
   digest = hashlib.sha256(json.dumps([_VERSION, PIL.__version__, name, identity]).encode())
   slug = re.sub(r"\W+", "-", name)
   try:
-    folder = pathlib.Path(default_dir() if cache_dir is None else cache_dir).expanduser()
+    folder = pathlib.Path(files.cache_dir() if cache_dir is None else cache_dir).expanduser()
   except RuntimeError as error:  # A user without a home folder.
     logging.warning("cache_dir: no home folder to keep decoded images in (%s)", error)
     return read()
@@ -74,19 +69,11 @@ def _read(path: pathlib.Path) -> Dataset | None:
 
 
 def _write(path: pathlib.Path, dataset: Dataset) -> None:
-  """Writes a temporary file and renames it, so that no reader ever sees half of one."""
+  """Puts a data set into the cache, or warns."""
   arrays = {key: value for key, value in dataset._asdict().items() if value is not None}
-  temporary = None
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-      temporary = pathlib.Path(file.name)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
       np.savez(file, **arrays)
-    temporary.replace(path)
-    temporary = None
   except OSError as error:
     logging.warning("cache_dir: decoded images cannot be kept in %s (%s)", path.parent, error)
-  finally:
-    # Also after a keyboard interrupt: half a data set may be gigabytes.
-    if temporary is not None:
-      temporary.unlink(missing_ok=True)

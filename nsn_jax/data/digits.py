@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nsn_jax.data import pixels
+from nsn_jax.data import decoding
 from nsn_jax.data.dataset import Dataset, Request, Source
 
 #: MNIST's layout: the digit in a box of 20 pixels, centred in a black frame of 28.
@@ -29,7 +29,7 @@ def _read(request: Request) -> Dataset:
   for image, out in zip(small, images, strict=True):
     enlarged = Image.fromarray(image).resize((_BOX, _BOX), Image.Resampling.BICUBIC)
     out[inside, inside, 0] = np.asarray(enlarged)
-  return Dataset(pixels.resize(images, request.image_size), labels[positions].astype(np.int32))
+  return Dataset(decoding.resize(images, request.image_size), labels[positions].astype(np.int32))
 
 
 def _split(labels: npt.NDArray[np.int64], split: str) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax.data import cache, pixels
+from nsn_jax.data import cache, decoding
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"})
@@ -91,6 +91,6 @@ def _labels(
 
 def _read(files: Sequence[pathlib.Path], size: int, title: str) -> npt.NDArray[np.uint8]:
   batches = (files[start : start + _BATCH] for start in range(0, len(files), _BATCH))
-  return pixels.stack(
-    batches, len(files), lambda path: pixels.decode(path, "RGB", size, str(path)), title
+  return decoding.stack(
+    batches, len(files), lambda path: decoding.decode(path, "RGB", size, str(path)), title
   )

@@ -98,6 +98,19 @@ def load(
   return cache.fetch(name.partition(":")[0], identity, source.read, cache_dir)
 
 
+def is_known(name: str) -> bool:
+  """Whether `load` knows a data set, or a kind of them, by this name.
+
+  >>> is_known("digits"), is_known("folder:photos"), is_known("digit")
+  (True, True, False)
+  """
+  try:
+    _resolve(name)
+  except DataError:
+    return False
+  return True
+
+
 def _resolve(name: str) -> tuple[Callable[[Request], Source], pathlib.Path | None]:
   """The name's entry in `SOURCES`, and its path if it has one."""
   kind, colon, path = name.partition(":") if isinstance(name, str) else ("", "", "")

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nsn_jax.data import cache, pixels, tfds_source
+from nsn_jax.data import cache, decoding, tfds_source
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
 #: LSUN's names of the splits.
@@ -62,10 +62,10 @@ def _read(folder: pathlib.Path, request: Request) -> Dataset:
       count = count if request.limit is None else min(request.limit, count)
       if not count:
         raise DataError(f"data_dir: expected images in {str(folder)!r}, got an empty database")
-      images = pixels.stack(
+      images = decoding.stack(
         _values(database, count),
         count,
-        lambda image: pixels.decode(image, "RGB", size, f"an image of {folder.name}"),
+        lambda image: decoding.decode(image, "RGB", size, f"an image of {folder.name}"),
         folder.name,
       )
   except lmdb.Error as error:

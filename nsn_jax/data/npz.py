@@ -7,7 +7,8 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax.data import pixels
+from nsn_jax import pixel_range
+from nsn_jax.data import decoding
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
 
@@ -38,7 +39,12 @@ def _read(request: Request, path: pathlib.Path) -> Dataset:
   images = _check_images(images, f"{path}: {prefix}images")
   if labels is not None:
     labels = _check_labels(labels, len(images), f"{path}: {prefix}labels")[: request.limit]
-  return Dataset(pixels.resize(_to_uint8(images[: request.limit]), request.image_size), labels)
+  chosen = images[: request.limit]
+  if chosen.dtype != np.uint8:
+    # In float32, so that float16 is not rounded twice.
+    chosen = pixel_range.to_uint8(chosen.astype(np.float32))
+  resized = decoding.resize(np.ascontiguousarray(chosen), request.image_size)
+  return Dataset(resized, labels)
 
 
 def _keys(path: pathlib.Path) -> str:
@@ -90,10 +96,3 @@ def _check_labels(labels: npt.NDArray, count: int, title: str) -> npt.NDArray[np
   if labels.min() < info.min or labels.max() > info.max:
     raise DataError(f"{title}: expected int32 values, got {labels.min()} to {labels.max()}")
   return labels.astype(np.int32)
-
-
-def _to_uint8(images: npt.NDArray) -> npt.NDArray[np.uint8]:
-  if images.dtype == np.uint8:
-    return np.ascontiguousarray(images)
-  # In float32, so that float16 is not rounded twice.
-  return np.rint(images.astype(np.float32) * 255).astype(np.uint8)

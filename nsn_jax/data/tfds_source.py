@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nsn_jax.data import cache, pixels
+from nsn_jax.data import cache, decoding
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
 #: Records read at a time: reading them singly takes two to three times as long.
@@ -122,10 +122,10 @@ def _read(spec: Spec, request: Request, root: pathlib.Path) -> Dataset:
       yield [record["image"] for record in batch]
 
   try:
-    images = pixels.stack(
+    images = decoding.stack(
       encoded(),
       len(positions),
-      lambda image: pixels.decode(image, spec.mode, size, f"an image of {spec.name}"),
+      lambda image: decoding.decode(image, spec.mode, size, f"an image of {spec.name}"),
       spec.name,
     )
   except DataError:

@@ -13,10 +13,16 @@ from. Real images come before generated ones everywhere.
 4.000 +- 0.000
 """
 
-from nsn_jax.metrics.classifier import Architecture, Classifier, accuracy
-from nsn_jax.metrics.classifier_cache import TrainedClassifier, trained_classifier
-from nsn_jax.metrics.classifier_storage import load_classifier, save_classifier
-from nsn_jax.metrics.classifier_training import train_classifier
+from nsn_jax.metrics.classifier import (
+  Architecture,
+  Classifier,
+  TrainedClassifier,
+  accuracy,
+  load_classifier,
+  save_classifier,
+  train_classifier,
+  trained_classifier,
+)
 from nsn_jax.metrics.copies import CopyCheck, Nearest, compare_distances, copy_check, nearest
 from nsn_jax.metrics.frechet import (
   FeatureStatistics,
@@ -24,9 +30,8 @@ from nsn_jax.metrics.frechet import (
   frechet_distance,
   merge_statistics,
 )
-from nsn_jax.metrics.inception import Inception
+from nsn_jax.metrics.inception import Inception, load_inception
 from nsn_jax.metrics.inception_score import InceptionScore, inception_score
-from nsn_jax.metrics.inception_weights import load_inception
 from nsn_jax.metrics.kernel_distance import KernelDistance, kernel_distance
 from nsn_jax.metrics.outputs import Network, Outputs
 from nsn_jax.metrics.precision_recall import PrecisionRecall, precision_recall

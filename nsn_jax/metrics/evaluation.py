@@ -1,23 +1,60 @@
-"""All scores of a set of images by one network: a row of Table 2, a point of a training's curve.
+"""A row of Table 2, a point of a training's curve: images are drawn, scored, and compared.
 
 Every row is made the same way: uint8 images in, the network's outputs, numbers. The reference is
 the training images; real data's own row is the held-out images against them.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import data, metrics
+from nsn_jax import checks
+from nsn_jax.metrics.copies import compare_distances, nearest
+from nsn_jax.metrics.frechet import FeatureStatistics, feature_statistics, frechet_distance
+from nsn_jax.metrics.inception_score import inception_score
+from nsn_jax.metrics.kernel_distance import kernel_distance
+from nsn_jax.metrics.outputs import Network
+from nsn_jax.metrics.precision_recall import precision_recall
 
+__all__ = [
+  "MEASURES",
+  "Comparison",
+  "Drawn",
+  "Evaluation",
+  "Measure",
+  "Reference",
+  "compare",
+  "draw",
+  "evaluate",
+  "reference",
+]
+
+#: Draws so many images by a key, uint8 [N, H, W, C].
+Sampler = Callable[[jax.Array, int], npt.NDArray[np.uint8]]
+
+#: Samples that are drawn once before the clock starts, so that programs are compiled.
+_WARM_UP = 1_000
 #: Images of each set that precision and recall are taken of: they cost N * M distances.
 _MANIFOLD_SIZE = 10_000
 #: Images of a subset of KID, as its authors take them.
 _SUBSET_SIZE = 1_000
+
+
+class Drawn(NamedTuple):
+  """Samples and what they cost.
+
+  Attributes:
+    images: uint8 [N, H, W, C].
+    seconds: of all N, without compilation.
+  """
+
+  images: npt.NDArray[np.uint8]
+  seconds: float
 
 
 class Reference(NamedTuple):
@@ -31,11 +68,11 @@ class Reference(NamedTuple):
     statistics: of those features.
   """
 
-  network: metrics.Network
+  network: Network
   train: npt.NDArray[np.uint8]
   held_out_distances: npt.NDArray[np.float64]
   features: npt.NDArray[np.float32]
-  statistics: metrics.FeatureStatistics
+  statistics: FeatureStatistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,22 +112,84 @@ class Evaluation:
       f"suspected copies {self.suspected_copies:.1%}"
     )
 
-  def as_dict(self) -> Mapping[str, float]:
+  def as_dict(self) -> dict[str, float]:
     """Plain values for JSON."""
     return dataclasses.asdict(self)
 
+  @classmethod
+  def from_row(cls, row: Mapping[str, Any]) -> "Evaluation":
+    """The scores in a row of plain values that may hold more than them."""
+    return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
 
-def of(row: Mapping[str, Any]) -> Evaluation:
-  """The scores in a row of plain values that holds more than them."""
-  return Evaluation(**{field.name: row[field.name] for field in dataclasses.fields(Evaluation)})
+
+class Measure(NamedTuple):
+  """A score by which models are compared: a field of `Evaluation`, and which way is better."""
+
+  field: str
+  more_is_better: bool
 
 
-def reference(network: metrics.Network, train: data.Dataset, held_out: data.Dataset) -> Reference:
-  """What images of a data set are compared with, by one network."""
-  features = network.outputs(train.images).features
-  statistics = metrics.feature_statistics(features)
-  distances = metrics.nearest(train.images, held_out.images).distance
-  return Reference(network, train.images, distances, features, statistics)
+#: What decides between models.
+MEASURES = (
+  Measure("inception_score", True),
+  Measure("fid", False),
+  Measure("kid", False),
+  Measure("precision", True),
+  Measure("recall", True),
+)
+
+
+class Comparison(NamedTuple):
+  """How a model stands by one measure against the best of its opponents.
+
+  Attributes:
+    field: the measure's.
+    own: the model's score.
+    best: name of the best opponent by this measure.
+    gain: by how much the model is better than that one; negative where it is worse.
+  """
+
+  field: str
+  own: float
+  best: str
+  gain: float
+
+
+def draw(key: jax.Array, sampler: Sampler, num_samples: int) -> Drawn:
+  """Draws the samples of a row and takes the time, programs compiled before.
+
+  Args:
+    key: PRNG key.
+    sampler: draws so many images by a key, uint8 [N, H, W, C].
+    num_samples: N, at least 1.
+
+  Returns:
+    The samples and their time.
+
+  Raises:
+    ValueError: for a number of samples that is not as above.
+  """
+  checks.key("key", key)
+  checks.integer("num_samples", num_samples, 1)
+  sampler(key, min(num_samples, _WARM_UP))
+  start = time.perf_counter()
+  images = sampler(key, num_samples)
+  return Drawn(images, time.perf_counter() - start)
+
+
+def reference(
+  network: Network, train: npt.NDArray[np.uint8], held_out: npt.NDArray[np.uint8]
+) -> Reference:
+  """What images are compared with, by one network.
+
+  Args:
+    network: that judges.
+    train: uint8 [N, H, W, C], what the models were trained on.
+    held_out: uint8 [M, H, W, C], real images that none of them saw.
+  """
+  features = network.outputs(train).features
+  distances = nearest(train, held_out).distance
+  return Reference(network, train, distances, features, feature_statistics(features))
 
 
 def evaluate(key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]) -> Evaluation:
@@ -106,19 +205,19 @@ def evaluate(key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]) 
   """
   kid_key, real_key, found_key = jax.random.split(key, 3)
   outputs = against.network.outputs(images)
-  score = metrics.inception_score(outputs.probabilities)
-  fid = metrics.frechet_distance(against.statistics, metrics.feature_statistics(outputs.features))
+  score = inception_score(outputs.probabilities)
+  fid = frechet_distance(against.statistics, feature_statistics(outputs.features))
   most = min(len(images), len(against.features))
-  kid = metrics.kernel_distance(
+  kid = kernel_distance(
     kid_key, against.features, outputs.features, subset_size=min(_SUBSET_SIZE, most)
   )
   size = min(_MANIFOLD_SIZE, most)
-  shares = metrics.precision_recall(
+  shares = precision_recall(
     _some(real_key, against.features, size), _some(found_key, outputs.features, size)
   )
   # The same images as above.
-  found = metrics.nearest(against.train, _some(found_key, images, size))
-  copies = metrics.compare_distances(against.held_out_distances, found.distance)
+  found = nearest(against.train, _some(found_key, images, size))
+  copies = compare_distances(against.held_out_distances, found.distance)
   return Evaluation(
     num_images=len(images),
     inception_score=score.mean,
@@ -131,6 +230,31 @@ def evaluate(key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]) 
     copy_ratio=copies.ratio,
     suspected_copies=copies.suspected,
   )
+
+
+def compare(own: Evaluation, others: Mapping[str, Evaluation]) -> list[Comparison]:
+  """A model against the best of its opponents, measure by measure.
+
+  Args:
+    own: its scores.
+    others: its opponents' by name; at least one.
+
+  Returns:
+    One comparison for each of `MEASURES`. The best opponent may be another by each.
+
+  Raises:
+    ValueError: where there is no opponent.
+  """
+  if not others:
+    raise ValueError("others: expected at least one opponent, got none")
+  found = []
+  for field, more_is_better in MEASURES:
+    sign = 1 if more_is_better else -1
+    best = max(others, key=lambda name: sign * getattr(others[name], field))
+    value = getattr(own, field)
+    gain = sign * (value - getattr(others[best], field))
+    found.append(Comparison(field, value, best, gain))
+  return found
 
 
 def _some(key: jax.Array, rows: npt.NDArray, size: int) -> npt.NDArray:

@@ -13,12 +13,11 @@ import jax
 import numpy as np
 from absl import logging
 
-from nsn_jax import checks
-from nsn_jax.data import cache
-from nsn_jax.metrics import classifier as classifier_lib
-from nsn_jax.metrics import classifier_storage, classifier_training, inputs
-from nsn_jax.metrics.classifier import Classifier
-from nsn_jax.metrics.classifier_training import Progress
+from nsn_jax import checks, files
+from nsn_jax.metrics import inputs
+from nsn_jax.metrics.classifier import network, storage, training
+from nsn_jax.metrics.classifier.network import Classifier
+from nsn_jax.metrics.classifier.training import OnEpoch
 
 #: Part of every file's name: raise it when the same arguments begin to give other weights.
 _VERSION = 1
@@ -45,7 +44,7 @@ def trained_classifier(
   test: tuple[inputs.Array, inputs.Array],
   *,
   cache_dir: str | os.PathLike | None = None,
-  progress: Progress | None = None,
+  progress: OnEpoch | None = None,
   **options: Any,
 ) -> TrainedClassifier:
   """Returns the classifier of these arguments from the cache, or trains it and puts it there.
@@ -79,10 +78,10 @@ def trained_classifier(
   found = None if path is None else _read(path)
   classifier = found
   if classifier is None:
-    classifier = classifier_training.train_classifier(key, *train, progress=progress, **options)
+    classifier = training.train_classifier(key, *train, progress=progress, **options)
     if path is not None:
       _write(path, classifier)
-  test_accuracy = classifier_lib.accuracy(classifier, *test)
+  test_accuracy = network.accuracy(classifier, *test)
   logging.info("%s: test accuracy of its classifier %.4f", name, test_accuracy)
   return TrainedClassifier(classifier, test_accuracy, found is not None)
 
@@ -113,7 +112,7 @@ def _digest(
 ) -> str:
   """Hash of everything that decides the weights: 24 hexadecimal digits."""
   # Defaults are bound, so an option given at its default has the same hash as one left out.
-  signature = inspect.signature(classifier_training.train_classifier)
+  signature = inspect.signature(training.train_classifier)
   bound = signature.bind(key, images, labels, **options)
   bound.apply_defaults()
   recipe = {
@@ -139,7 +138,7 @@ def _plain(value: Any) -> Any:
 def _folder(cache_dir: str | os.PathLike | None) -> pathlib.Path | None:
   """The cache's folder, or None where there is no home to keep it in."""
   try:
-    return pathlib.Path(cache.default_dir() if cache_dir is None else cache_dir).expanduser()
+    return pathlib.Path(files.cache_dir() if cache_dir is None else cache_dir).expanduser()
   except RuntimeError as error:
     logging.warning("cache_dir: no home folder to keep classifiers in (%s)", error)
     return None
@@ -148,7 +147,7 @@ def _folder(cache_dir: str | os.PathLike | None) -> pathlib.Path | None:
 def _read(path: pathlib.Path) -> Classifier | None:
   """The cached classifier, or None where there is none or it is damaged."""
   try:
-    return classifier_storage.load_classifier(path)
+    return storage.load_classifier(path)
   except FileNotFoundError:
     return None
   except (OSError, ValueError) as error:
@@ -159,6 +158,6 @@ def _read(path: pathlib.Path) -> Classifier | None:
 def _write(path: pathlib.Path, classifier: Classifier) -> None:
   """Puts a classifier into the cache, or warns."""
   try:
-    classifier_storage.save_classifier(path, classifier)
+    storage.save_classifier(path, classifier)
   except OSError as error:
     logging.warning("cache_dir: a classifier cannot be kept in %s (%s)", path.parent, error)

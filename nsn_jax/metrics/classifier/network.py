@@ -54,7 +54,7 @@ class Architecture:
       raise ValueError(f"dropout: expected a number in [0, 1), got {self.dropout}")
 
 
-class Network(nn.Module):
+class ConvNet(nn.Module):
   """The network as a flax module, from 8-bit images to (logits, features)."""
 
   architecture: Architecture
@@ -158,6 +158,6 @@ def accuracy(
 @jax.jit
 def _forward(classifier: Classifier, images: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Features and logits of one batch, uint8 [batch_size, H, W, C]."""
-  network = Network(classifier.architecture, classifier.num_classes)
+  network = ConvNet(classifier.architecture, classifier.num_classes)
   logits, features = cast(Any, network.apply(classifier.params, images, is_training=False))
   return features, logits

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import pathlib
-import uuid
 from typing import Any
 
 import jax
@@ -15,8 +14,8 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
-from nsn_jax import checks
-from nsn_jax.metrics.classifier import Architecture, Classifier, Network
+from nsn_jax import checks, files
+from nsn_jax.metrics.classifier.network import Architecture, Classifier, ConvNet
 
 #: Entry of the file's metadata that holds the static fields as JSON.
 _ENTRY = "nsn_jax.classifier"
@@ -46,12 +45,7 @@ def save_classifier(path: str | os.PathLike, classifier: Classifier) -> None:
     {_ENTRY: json.dumps(static)},
   )
   target.parent.mkdir(parents=True, exist_ok=True)
-  temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
-  try:
-    temporary.write_bytes(content)
-    temporary.replace(target)
-  finally:
-    temporary.unlink(missing_ok=True)
+  files.write_bytes(target, content)
 
 
 def load_classifier(path: str | os.PathLike) -> Classifier:
@@ -118,7 +112,7 @@ def _check_arrays(
   architecture: Architecture,
 ) -> None:
   """Raises ValueError unless the arrays are those that the network's `init` would make."""
-  network = Network(architecture, num_classes)
+  network = ConvNet(architecture, num_classes)
   # Only shapes are computed, so a file that claims an enormous network costs nothing.
   shapes = jax.eval_shape(
     lambda key, images: network.init(key, images, is_training=False),

@@ -13,10 +13,10 @@ import optax
 
 from nsn_jax import checks
 from nsn_jax.metrics import inputs
-from nsn_jax.metrics.classifier import Architecture, Classifier, Network
+from nsn_jax.metrics.classifier.network import Architecture, Classifier, ConvNet
 
 #: Called after each epoch with (epochs done, num_epochs, mean loss of the epoch).
-Progress = Callable[[int, int, float], None]
+OnEpoch = Callable[[int, int, float], None]
 
 
 def train_classifier(
@@ -31,7 +31,7 @@ def train_classifier(
   max_shift: int = 2,
   flip: bool = False,
   architecture: Architecture | None = None,
-  progress: Progress | None = None,
+  progress: OnEpoch | None = None,
 ) -> Classifier:
   """Trains a classifier on labelled images.
 
@@ -79,7 +79,7 @@ def train_classifier(
   batch = min(batch_size, len(images))
   arch = Architecture() if architecture is None else architecture
   num_steps = num_epochs * (len(images) // batch)
-  recipe = _Recipe(Network(arch, classes), num_steps, learning_rate, max_shift, bool(flip))
+  recipe = _Recipe(ConvNet(arch, classes), num_steps, learning_rate, max_shift, bool(flip))
   pixels, targets = jnp.asarray(images), jnp.asarray(labels, jnp.int32)
   params = _train(key, pixels, targets, recipe, num_epochs, batch, progress)
   _, height, width, channels = pixels.shape
@@ -90,7 +90,7 @@ def train_classifier(
 class _Recipe:
   """What a step is compiled for."""
 
-  network: Network
+  network: ConvNet
   num_steps: int
   learning_rate: float
   max_shift: int
@@ -120,7 +120,7 @@ def _train(
   recipe: _Recipe,
   num_epochs: int,
   batch_size: int,
-  progress: Progress | None,
+  progress: OnEpoch | None,
 ) -> Any:
   """Folds `_step` over the epochs and returns the parameters."""
   init_key, order_key, step_key = jax.random.split(key, 3)

@@ -1,28 +1,23 @@
 """Where the weights of Inception v3 come from: the usual `.pth` port, checked before it is read."""
 
-import hashlib
-import http.client
 import os
 import pathlib
-import tempfile
-import urllib.request
+import sys
 from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+import pooch
 
-from nsn_jax.data import cache
-from nsn_jax.metrics import inception, torch_file
-from nsn_jax.metrics.inception import Inception
+from nsn_jax import files
+from nsn_jax.metrics.inception import network, torch_file
+from nsn_jax.metrics.inception.network import Inception
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
-#: The file's SHA-256 begins with it: PyTorch's convention, and part of the file's name.
-_CHECKSUM = "6726825d"
-_BLOCK = 1 << 20
-_TIMEOUT_SECONDS = 30
+#: SHA-256 of the file; its beginning is part of the name, by PyTorch's convention.
+_CHECKSUM = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _NORM_FIELDS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -49,7 +44,7 @@ def load_inception(path: str | os.PathLike[str] | None = None) -> Inception:
 def convolutions() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
   """Name and kernel shape [out, in, kh, kw] of every convolution, in the port's names."""
   width = 3
-  for block, layers in inception.BLOCKS.items():
+  for block, layers in network.BLOCKS.items():
     outer = width
     made: dict[str, int] = {}
     for name, channels, kernel in layers:
@@ -106,50 +101,25 @@ def from_arrays(arrays: dict[str, npt.NDArray], source: str) -> Inception:
   folded = {}
   for name, shape in convolutions():
     norm = (array(f"{name}.bn.{field}", shape[:1]) for field in _NORM_FIELDS)
-    folded[name] = inception.fold(array(f"{name}.conv.weight", shape), *norm)
-  classes = array("fc.weight", (inception.NUM_LOGITS, inception.NUM_FEATURES))
+    folded[name] = network.fold(array(f"{name}.conv.weight", shape), *norm)
+  classes = array("fc.weight", (network.NUM_LOGITS, network.NUM_FEATURES))
   return Inception(folded, jnp.asarray(classes.T, jnp.float32))
 
 
 def _downloaded() -> pathlib.Path:
-  """The cached file, which is fetched and checked if it is not there."""
-  target = cache.default_dir() / FILE
-  if target.is_file():
-    return target
-  target.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # Gone again, whatever happens.
-    partial = pathlib.Path(folder) / FILE
-    try:
-      checksum = _fetch(partial)
-    except (OSError, http.client.HTTPException) as error:
-      raise OSError(
-        f"inception_weights: {FILE} is not in {target.parent} and cannot be downloaded ({error}): "
-        f"fetch {URL} elsewhere and give its path"
-      ) from error
-    if not checksum.startswith(_CHECKSUM):
-      raise OSError(
-        f"inception_weights: expected a file whose SHA-256 begins with {_CHECKSUM} from {URL}, "
-        f"got {checksum}"
-      )
-    return partial.replace(target)
-
-
-def _fetch(path: pathlib.Path) -> str:
-  """Downloads the file and returns its SHA-256."""
-  digest = hashlib.sha256()
-  with (
-    path.open("wb") as file,
-    urllib.request.urlopen(URL, timeout=_TIMEOUT_SECONDS) as answer,
-    tqdm(
-      total=int(answer.headers.get("Content-Length", 0)) or None,
-      desc=FILE,
-      unit="B",
-      unit_scale=True,
-      disable=None,
-    ) as bar,
-  ):
-    while block := answer.read(_BLOCK):
-      file.write(block)
-      digest.update(block)
-      bar.update(len(block))
-  return digest.hexdigest()
+  """The cached file; fetched where it is not there, checked in any case."""
+  folder = files.cache_dir().expanduser()
+  try:
+    found = pooch.retrieve(
+      URL,
+      known_hash=f"sha256:{_CHECKSUM}",
+      fname=FILE,
+      path=folder,
+      progressbar=sys.stderr.isatty(),
+    )
+  except (OSError, ValueError) as error:  # No way there, or another file than the known one.
+    raise OSError(
+      f"inception_weights: {FILE} is not in {folder} and cannot be downloaded ({error}): "
+      f"fetch {URL} elsewhere and give its path"
+    ) from error
+  return pathlib.Path(found)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from experiments import contenders, scoring, table2, train_gan
-from experiments import workdir as work
-from nsn_jax import configs, data
+from experiments.common import baseline_training, judging, runs, workdir
+from experiments.paper import contenders, layouts, published, table2
+from experiments.paper.layouts import names
+from nsn_jax import data, files, presets
 
 SCORES = {
   "num_images": 50_000,
@@ -23,13 +24,19 @@ SCORES = {
   "copy_ratio": 0.9,
   "suspected_copies": 0.012,
 }
+
+
 COSTS = {"training_seconds": 600.0, "sampling_seconds": 7.62, "num_parameters": 1_234_567}
+
+
 TRAINED = COSTS | {"source": {"num_epochs": 7, "device": "CPU, 2 cores"}}
+
+
 FREE = dict.fromkeys(COSTS) | {"source": {}}
 
 
 def _row(dataset: str, model: str, network: str, costs: dict) -> dict:
-  paper = table2.PAPER[dataset].get(model)
+  paper = published.inception_score(dataset, model)
   return {"dataset": dataset, "model": model, "network": network, "paper": paper, **SCORES, **costs}
 
 
@@ -44,7 +51,7 @@ def rows() -> list[dict]:
 
 
 def test_text(rows):
-  text = table2.as_text(rows)
+  text = layouts.table2.as_text(rows)
   first, second = text.strip().split("\n\n")
   head, names, *lines, verdict = first.splitlines()
   assert head == "mnist, judged by: a" and second.startswith("lfw, judged by: b_1 99%")
@@ -100,29 +107,29 @@ def test_verdicts_by_hand(rows):
     rows[2] | {"model": "dcgan", "fid": 14.0, "inception_score": 8.5, "recall": 0.3},
     rows[1] | {"fid": 1.0, "inception_score": 9.9},  # real data are no opponent
   ]
-  (found,) = table2.verdicts([nsn, *others])
+  (found,) = layouts.table2.verdicts([nsn, *others])
   assert "IS 9.00, better than DCGAN's by 0.50" in found  # more is better
   assert "FID 10.00, better than VAE's by 2.50" in found  # less is better
   assert "recall 0.100, worse than VAE's by 0.300" in found
-  assert table2.verdicts(others) == table2.verdicts([nsn]) == []
+  assert layouts.table2.verdicts(others) == layouts.table2.verdicts([nsn]) == []
 
 
 def test_latex(rows):
-  text = table2.as_latex(rows)
+  text = layouts.table2.as_latex(rows)
   assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 2
   assert "b\\_1 99\\%" in text and "8.13 $\\pm$ 0.05" in text
-  body = text.split("\\hline\n")[1].split("\\end{tabular}")[0]
+  _, _, body, *_ = text.split("\\hline\n")  # The head stands between the first two.
   assert body.count("\\\\") == 3
   assert all(line.count("&") == 14 for line in body.strip().splitlines())
 
 
 def test_every_row_of_the_paper_has_a_name():
-  for found in table2.PAPER.values():
-    assert found.keys() <= contenders.NAMES.keys()
+  for found in published.INCEPTION_SCORES.values():
+    assert found.keys() <= names.titles().keys()
 
 
 @pytest.fixture
-def few(judge: scoring.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def few(judge: judging.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
   """Few digits, a small network and the weak judge."""
   layers = tuple(
     nsn_jax.LayerConfig(
@@ -136,23 +143,26 @@ def few(judge: scoring.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, obje
     )
     for kernel, stride in ((14, 14), (2, 1))
   )
-  monkeypatch.setattr(configs, "get", lambda _: nsn_jax.NetworkConfig(layers=layers))
-  monkeypatch.setattr(scoring, "judge", lambda *_, **__: judge)
+  monkeypatch.setattr(presets, "get", lambda _: nsn_jax.NetworkConfig(layers=layers))
+  monkeypatch.setattr(judging, "judge", lambda *_, **__: judge)
   return {"datasets": ["digits"], "limit": 300, "num_samples": 150, "num_epochs": 1}
 
 
+def _make_table(folder, models, *, datasets, limit, image_size=None, **settings):
+  specs = [runs.DataSpec(name, limit=limit, image_size=image_size) for name in datasets]
+  return table2.make_table(folder, specs, models, **settings)
+
+
 def test_a_small_table(few, tmp_path, capsys, monkeypatch):
+  spec = runs.DataSpec("digits", limit=300)
   # A baseline that is there is found, with the options that it was trained with.
-  train_gan.train(
-    workdir=tmp_path / "digits" / "vae",
-    model="vae",
-    dataset="digits",
-    num_epochs=1,
-    options={"hidden": 40},
-    limit=300,
-    score_every=0,
+  baseline_training.train(
+    tmp_path / "digits" / "vae",
+    runs.BaselineTraining(
+      data=spec, model="vae", num_epochs=1, options={"hidden": 40}, score_every=0
+    ),
   )
-  found = table2.make_table(workdir=tmp_path, models=["real", "nsn", "vae"], **few)
+  found = _make_table(tmp_path, ["real", "nsn", "vae"], **few)
   assert json.loads((tmp_path / "table2.json").read_text())["rows"] == found
   rows = {row["model"]: row for row in found}
   assert list(rows) == ["real", "nsn", "vae"]
@@ -169,36 +179,36 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
   for name in ("table2.txt", "table2.tex", "digits/nsn.png", "digits/real.png", "digits/vae.png"):
     assert (tmp_path / name).stat().st_size > 0
   # What is there is not made again, what is missing is.
-  monkeypatch.setattr(table2, "draw", lambda *_, **__: pytest.fail("drawn again"))
-  assert table2.make_table(workdir=tmp_path, models=["nsn", "real"], **few) == found
+  find = contenders.find
+  monkeypatch.setattr(contenders, "find", lambda *_, **__: pytest.fail("drawn again"))
+  assert _make_table(tmp_path, ["nsn", "real"], **few) == found
   with pytest.raises(pytest.fail.Exception, match="drawn again"):
-    table2.make_table(workdir=tmp_path, models=["vae"], **few | {"num_epochs": 2})
+    _make_table(tmp_path, ["vae"], **few | {"num_epochs": 2})
   for name, value in (("num_samples", 151), ("limit", 299), ("seed", 1), ("image_size", 14)):
     with pytest.raises(ValueError, match=rf"{name}: expected .* got {value}: give another"):
-      table2.make_table(workdir=tmp_path, models=["nsn"], **few | {name: value})
+      _make_table(tmp_path, ["nsn"], **few | {name: value})
   assert json.loads((tmp_path / "table2.json").read_text())["rows"] == found
   # A model that was trained on since is judged anew, and one of other data is no row of these.
-  config = tmp_path / "digits" / "nsn" / work.CONFIG
-  before = work.read_json(config)
-  work.write_json(config, before | {"seconds": before["seconds"] + 1})
+  config = tmp_path / "digits" / "nsn" / workdir.CONFIG
+  before = files.read_json(config)
+  files.write_json(config, before | {"seconds": before["seconds"] + 1})
   with pytest.raises(pytest.fail.Exception, match="drawn again"):
-    table2.make_table(workdir=tmp_path, models=["nsn"], **few)
+    _make_table(tmp_path, ["nsn"], **few)
+  monkeypatch.setattr(contenders, "find", find)
   with pytest.raises(ValueError, match=r"limit: expected 300, as training in .* began, got 200"):
-    contenders.find("nsn", tmp_path / "digits" / "nsn", dataset="digits", limit=200)
+    contenders.find("nsn", tmp_path / "digits" / "nsn", spec.replace(limit=200))
   # A finished training is taken as it is, however many epochs the model's default asks for.
-  found = contenders.find("vae", tmp_path / "digits" / "vae", dataset="digits", limit=300)
-  assert found.facts["num_epochs"] == 1 == len(train_gan.read_epochs(tmp_path / "digits" / "vae"))
+  found = contenders.find("vae", tmp_path / "digits" / "vae", spec)
+  assert found.facts["num_epochs"] == 1 == len(runs.read_epochs(tmp_path / "digits" / "vae"))
 
 
 def test_errors(few, tmp_path):
   with pytest.raises(ValueError, match=r"models: expected some of real, .*, got 'gan'"):
-    table2.make_table(workdir=tmp_path, models=["gan"], **few)
+    _make_table(tmp_path, ["gan"], **few)
   np.savez(
     tmp_path / "x.npz",
     images=np.zeros((12, 8, 8, 1), np.uint8),
     test_images=np.zeros((12, 8, 8, 1), np.uint8),
   )
   with pytest.raises(ValueError, match=r"scenes: expected a folder.*has no labels to judge by"):
-    table2.make_table(
-      workdir=tmp_path, models=["real"], **few | {"datasets": [f"npz:{tmp_path / 'x.npz'}"]}
-    )
+    _make_table(tmp_path, ["real"], **few | {"datasets": [f"npz:{tmp_path / 'x.npz'}"]})

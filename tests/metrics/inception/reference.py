@@ -1,6 +1,7 @@
 """Inception v3 of 2015-12-05 in torch, as its publications describe it: an oracle for ours.
 
-Run as a program, where torch is, it makes `golden/inception.json` anew.
+Where torch is, `python -m tests.metrics.inception.reference`, from the repository's root, makes
+`golden/inception.json` anew.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nsn_jax.metrics import inception_weights
+from nsn_jax.metrics.inception import weights as weights_lib
 
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "inception.json"
 
@@ -21,7 +22,7 @@ def arrays() -> dict[str, np.ndarray]:
   """
   rng = np.random.RandomState(0)
   found = {}
-  for name, shape in inception_weights.convolutions():
+  for name, shape in weights_lib.convolutions():
     fan_in = np.prod(shape[1:])
     found[f"{name}.conv.weight"] = rng.standard_normal(shape) * np.sqrt(2 / fan_in)
     found[f"{name}.bn.weight"] = rng.uniform(0.7, 1.3, shape[0])

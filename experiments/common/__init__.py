@@ -1,0 +1,1 @@
+"""What launchers share: command lines, folders, records, trainings, judges and pictures."""

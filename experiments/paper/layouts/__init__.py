@@ -1,0 +1,8 @@
+"""What the paper's tables show, from the plain values that their launchers keep: cells and words.
+
+A table is a list of rows of cells, the head first, for a terminal, a paper or a page.
+"""
+
+from experiments.paper.layouts import names, table1, table2, tables34
+
+__all__ = ["names", "table1", "table2", "tables34"]

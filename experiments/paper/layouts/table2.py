@@ -1,0 +1,118 @@
+"""Table 2: a block a data set and judge, a row a model, and a sentence on who is ahead."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from experiments.common import tables
+from experiments.paper import published
+from experiments.paper.layouts import names
+from nsn_jax import baselines
+from nsn_jax.metrics import evaluation
+
+__all__ = ["as_latex", "as_text", "cells", "groups", "verdicts"]
+
+Row = Mapping[str, Any]
+
+_COLUMNS = (
+  ("IS", lambda row: _number(row["inception_score"], row["inception_score_deviation"])),
+  ("paper's IS", lambda row: _paper(row)),
+  ("FID", lambda row: f"{row['fid']:.2f}"),
+  ("KID x 1000", lambda row: _number(1e3 * row["kid"], 1e3 * row["kid_deviation"])),
+  ("precision", lambda row: f"{row['precision']:.3f}"),
+  ("recall", lambda row: f"{row['recall']:.3f}"),
+  ("nearest", lambda row: f"{row['copy_ratio']:.2f}"),
+  ("copies", lambda row: f"{row['suspected_copies']:.1%}"),
+  ("epochs", lambda row: str(row["source"].get("num_epochs", "-"))),
+  ("training", lambda row: tables.seconds(row["training_seconds"])),
+  ("trained on", lambda row: row["source"].get("device", "-")),
+  ("sampling", lambda row: tables.seconds(row["sampling_seconds"])),
+  ("parameters", lambda row: f"{row['num_parameters']:,}" if row["num_parameters"] else "-"),
+  ("images", lambda row: f"{row['num_images']:,}"),
+)
+
+
+#: How each measure is shown: name, factor, digits.
+_SHOWN = {
+  "inception_score": ("IS", 1, 2),
+  "fid": ("FID", 1, 2),
+  "kid": ("KID x 1000", 1e3, 2),
+  "precision": ("precision", 1, 3),
+  "recall": ("recall", 1, 3),
+}
+
+
+def groups(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
+  """Data set, network and rows of each block of the table, the rows in the table's order."""
+  order = list(names.titles())
+  for dataset, network in dict.fromkeys((row["dataset"], row["network"]) for row in rows):
+    group = [row for row in rows if (row["dataset"], row["network"]) == (dataset, network)]
+    yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
+
+
+def cells(group: Sequence[Row]) -> list[list[str]]:
+  """The head and a line a row of a block."""
+  found = [["", *(name for name, _ in _COLUMNS)]]
+  titles = names.titles()
+  found += [[titles[row["model"]], *(show(row) for _, show in _COLUMNS)] for row in group]
+  return found
+
+
+def verdicts(group: Sequence[Row]) -> list[str]:
+  """A sentence for each NSN of a block: by how much it beats or misses the best baseline there."""
+  titles = names.titles()
+  others = {
+    titles[row["model"]]: evaluation.Evaluation.from_row(row)
+    for row in group
+    if row["model"] in baselines.MODELS
+  }
+  if not others:
+    return []
+  found = []
+  for row in group:
+    if row["model"] not in names.NSN:
+      continue
+    parts = []
+    for field, own, best, gain in evaluation.compare(evaluation.Evaluation.from_row(row), others):
+      name, factor, digits = _SHOWN[field]
+      parts.append(
+        f"{name} {factor * own:.{digits}f}, {'better' if gain > 0 else 'worse'} than "
+        f"{best}'s by {factor * abs(gain):.{digits}f}"
+      )
+    name = titles[row["model"]]
+    found.append(f"{name} against the best baseline of each: {'; '.join(parts)}.")
+  return found
+
+
+def as_text(rows: Sequence[Row]) -> str:
+  """The table for a terminal: a block a data set and network."""
+  blocks = []
+  for dataset, network, group in groups(rows):
+    lines = [
+      f"{dataset}, judged by: {network}",
+      tables.aligned(cells(group)),
+      *verdicts(group),
+    ]
+    blocks.append("\n".join(lines))
+  return "\n\n".join(blocks) + "\n"
+
+
+def as_latex(rows: Sequence[Row]) -> str:
+  """The table for a paper: one tabular a data set and network."""
+  blocks = []
+  for dataset, network, group in groups(rows):
+    name = f"{dataset}, judged by: {network}".replace("_", "\\_").replace("%", "\\%")
+    body = tables.latex(cells(group)).replace("+-", "$\\pm$")
+    blocks.append(f"\\begin{{table}}\n\\caption{{{name}}}\n{body}\n\\end{{table}}")
+  return "\n\n".join(blocks) + "\n"
+
+
+def _number(mean: float, deviation: float) -> str:
+  return f"{mean:.2f} +- {deviation:.2f}"
+
+
+def _paper(row: Row) -> str:
+  """The paper's number, and whose it is where not of the same data."""
+  if not row["paper"]:
+    return "-"
+  of_same = row["dataset"] in published.INCEPTION_SCORES
+  return _number(*row["paper"]) + ("" if of_same else " (LSUN)")

@@ -1,0 +1,1 @@
+"""What the paper does not have: the whitening's epsilon, growth against k-means, speed."""

@@ -1,0 +1,61 @@
+"""The main job: trains a network and draws what it found.
+
+    python -m experiments.train --dataset=mnist --data_dir=... --workdir=runs/mnist
+    python -m experiments.train --workdir=runs/mnist --resume     # goes on after Ctrl-C
+
+What the folder then holds: see `experiments.common.network_training`.
+"""
+
+import pathlib
+
+from absl import flags
+
+import nsn_jax
+from experiments.common import command_line, network_training, runs, workdir
+from nsn_jax import data
+
+__all__: list[str] = []
+
+
+def _define_flags() -> None:
+  command_line.define_workdir()
+  command_line.define_data()
+  flags.DEFINE_string(
+    "preset",
+    None,
+    f"The network: {', '.join(nsn_jax.presets.names())}. By default the data set's own.",
+  )
+  command_line.define_seed("Seed of training.")
+  flags.DEFINE_float("memory_budget_gb", 4.0, "For what training holds between passes.")
+  command_line.define_num_samples(100)
+  command_line.define_resumption()
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  folder = command_line.required("workdir", "a folder")
+  stored = workdir.read_config(pathlib.Path(folder)) if given.resume else {}
+  setting = command_line.resumed(stored)
+  if given.resume and not stored and not setting("dataset"):
+    raise ValueError(f"resume: expected a workdir where training began, got {folder!r}")
+  spec = command_line.data_spec(setting)
+  preset = setting("preset")
+  if preset is None:
+    # A wrong name should be heard of as such, and not as a want of a preset.
+    if not data.is_known(spec.name):
+      raise ValueError(f"dataset: expected one of {', '.join(data.NAMES)}, got {spec.name!r}")
+    preset = runs.preset_of(spec.name)
+  network_training.train(
+    folder,
+    runs.NetworkTraining.of_preset(
+      preset, spec, seed=setting("seed"), memory_budget_gb=setting("memory_budget_gb")
+    ),
+    num_samples=given.num_samples,
+    resume=given.resume,
+    overwrite=given.overwrite,
+  )
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)

@@ -1,0 +1,69 @@
+"""Trains a baseline, a GAN, a VAE or a PixelCNN, and keeps its score's curve over training.
+
+    python -m experiments.train_baseline --model=dcgan --dataset=mnist --workdir=runs/dcgan
+    python -m experiments.train_baseline --workdir=runs/dcgan --resume     # goes on after Ctrl-C
+
+What the folder then holds: see `experiments.common.baseline_training`.
+"""
+
+import pathlib
+
+from absl import flags
+
+from experiments.common import baseline_training, command_line, runs, workdir
+from nsn_jax import baselines
+
+__all__: list[str] = []
+
+
+def _define_flags() -> None:
+  command_line.define_workdir()
+  flags.DEFINE_enum("model", None, sorted(baselines.MODELS), "The baseline.")
+  command_line.define_data()
+  flags.DEFINE_integer("num_epochs", None, "Epochs in all; the model's own default.", lower_bound=1)
+  flags.DEFINE_integer(
+    "width",
+    None,
+    "Channels of a GAN's first layer and of a PixelCNN, hidden width of a VAE.",
+    lower_bound=1,
+  )
+  flags.DEFINE_integer("score_every", 1, "Epochs between two scores; 0 for none.", lower_bound=0)
+  flags.DEFINE_integer("score_samples", 10_000, "Samples that are scored.", lower_bound=100)
+  command_line.define_scenes()
+  command_line.define_seed("Seed of training.")
+  command_line.define_resumption()
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  folder = command_line.required("workdir", "a folder")
+  stored = workdir.read_config(pathlib.Path(folder)) if given.resume else {}
+  setting = command_line.resumed(stored)
+  model = setting("model")
+  if not model:
+    raise ValueError(
+      f"model: expected one of {', '.join(baselines.MODELS)}, got none: give --model=..."
+    )
+  options = stored.get("options", {})
+  if given.width is not None:
+    options = {baselines.MODELS[model].width_field: given.width}
+  baseline_training.train(
+    folder,
+    runs.BaselineTraining(
+      data=command_line.data_spec(setting),
+      seed=setting("seed"),
+      model=model,
+      options=options,
+      num_epochs=setting("num_epochs"),
+      score_every=setting("score_every"),
+      score_samples=setting("score_samples"),
+      scenes=setting("scenes"),
+    ),
+    resume=given.resume,
+    overwrite=given.overwrite,
+  )
+
+
+if __name__ == "__main__":
+  _define_flags()
+  command_line.run(_main)

@@ -1,0 +1,98 @@
+"""How training tells what it does: records of its steps, and callbacks as it goes on."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+__all__ = ["Log", "OnFraction", "OnProgress", "Progress", "Record"]
+
+
+class Record(NamedTuple):
+  """One step of training, plain values.
+
+  Attributes:
+    phase: "growth", "exchange" or "em".
+    step: number of the step within its phase, from 0.
+    num_filters: born filters after it.
+    below_share: share of the patches below the threshold.
+    mean_similarity: mean best similarity; in phase "em" over the full data.
+    num_patches: patches that one pass of this phase looks at.
+    seconds: since the layer's start.
+  """
+
+  phase: str
+  step: int
+  num_filters: int
+  below_share: float
+  mean_similarity: float
+  num_patches: int
+  seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+  """What a `report` callback gets: a finished step, or a part of a pass over the full data.
+
+  Attributes:
+    layer: index of the layer.
+    record: the last finished step.
+    phase: the phase under way: one of a record's, or what goes before them: "whitening" is fitted,
+      "maps" that it sees are made, "patches" are drawn for growth.
+    step: the step under way, of `num_steps` at most.
+    num_steps: upper bound of the phase's steps; 0 where nobody knows it (growth).
+    patches: patches passed through since the layer's start, each pass counted.
+    fraction: share of the step under way that is done.
+  """
+
+  layer: int
+  record: Record | None
+  phase: str
+  step: int
+  num_steps: int
+  patches: int
+  fraction: float
+
+
+#: Told of progress: the `report` of `fit` and `fit_layer`.
+OnProgress = Callable[[Progress], None]
+#: Told of the share of a pass that is done.
+OnFraction = Callable[[float], None]
+
+
+def _ignore(_: Progress) -> None:
+  pass
+
+
+class Log:
+  """Keeps the history and tells the callback. Host-side bookkeeping only.
+
+  Attributes:
+    layer: index of the layer.
+    report: the callback.
+    history: one record a finished step.
+    patches: patches passed through, each pass counted.
+    start: when the layer began, in seconds of `time.perf_counter`.
+  """
+
+  def __init__(self, layer: int, report: OnProgress | None):
+    self.layer, self.report = layer, report or _ignore
+    self.history: list[Record] = []
+    self.patches, self.start = 0, time.perf_counter()
+
+  def step(
+    self, phase: str, step: int, num_steps: int, info: tuple[int, float, float], size: int
+  ) -> None:
+    """Keeps a finished step: `info` is its number of filters, share below and similarity."""
+    seconds = time.perf_counter() - self.start
+    self.history.append(Record(phase, step, *info, size, seconds))
+    self.partial(phase, step, num_steps, 1.0)
+
+  def partial(self, phase: str, step: int, num_steps: int, fraction: float) -> None:
+    """Tells the callback how far the step under way is."""
+    last = self.history[-1] if self.history else None
+    self.report(Progress(self.layer, last, phase, step, num_steps, self.patches, fraction))
+
+  def preparing(self, phase: str) -> OnFraction:
+    """A callback that tells of a pass that is no training step and leaves no record."""
+    return lambda fraction: self.partial(phase, 0, 1, fraction)

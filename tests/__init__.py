@@ -1,0 +1,1 @@
+"""The tests: their folders are the library's packages."""

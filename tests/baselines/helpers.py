@@ -1,0 +1,51 @@
+"""Small models of each kind, and one that learns nothing."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nsn_jax import baselines
+
+KEY = jax.random.key(0)
+SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
+_OPTIONS = {"vae": {"hidden": 6, "latent": 3}, "pixelcnn": {"width": 3, "num_layers": 2}}
+
+
+def shape_of(name: str) -> tuple[int, int, int]:
+  """Shape of the images that the small model of this name is for."""
+  return (6, 5, 1) if name == "pixelcnn" else SHAPE
+
+
+def small(name: str, **changes: object) -> baselines.Baseline:
+  """A model of a few weights."""
+  options = _OPTIONS.get(name, {"width": 2, "latent": 3})
+  return baselines.make(name, shape_of(name), **{"batch_size": 5, **options, **changes})
+
+
+def same(left: object, right: object) -> bool:
+  """Whether two pytrees hold the same values, to the bit."""
+  equal = jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), left, right)
+  return all(jax.tree.leaves(equal))
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+  """Samples that are all alike, or noise."""
+
+  image_shape: tuple[int, int, int] = SHAPE
+  batch_size: int = 5
+  spread: float = 0.0
+
+  def init(self, key):
+    return jnp.zeros(1)
+
+  def step(self, key, state, images):
+    return state, {"loss": jnp.float32(0)}
+
+  def generate(self, key, state, num_samples):
+    return self.spread * jax.random.uniform(key, (num_samples, *SHAPE), minval=-1.0)
+
+  def generating(self, state):
+    return state

@@ -1,0 +1,63 @@
+"""What all GANs share: a step against plain gradients, and generating one image at a time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.baselines.helpers import KEY, small
+
+
+@pytest.mark.parametrize("name", ["dcgan", "wgan", "lsgan"])
+def test_a_step_equals_plain_gradients(name, images):
+  model = small(name, **({"head_start": 0, "critic_steps": 1} if name == "wgan" else {}))
+  state = model.init(KEY)
+  batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
+  found, metrics = jax.jit(model.step)(KEY, state, batch)
+  noise = model.noise(KEY, 5)
+
+  def make(generator):
+    return model._generate(generator, state.moments, noise)
+
+  def critic_loss(critic):
+    fake = jax.lax.stop_gradient(make(state.generator)[0])
+    return model.critic_loss(model._scores(critic, batch), model._scores(critic, fake), batch, fake)
+
+  loss, gradient = jax.value_and_grad(critic_loss)(state.critic)
+  updates, _ = model.optimizer().update(gradient, state.critic_optimizer)
+  critic = model.constrain(optax.apply_updates(state.critic, updates))
+
+  def generator_loss(generator):
+    return model.generator_loss(model._scores(critic, make(generator)[0]))
+
+  other_loss, gradient = jax.value_and_grad(generator_loss)(state.generator)
+  updates, _ = model.optimizer().update(gradient, state.generator_optimizer)
+  generator = optax.apply_updates(state.generator, updates)
+  assert float(metrics["critic_loss"]) == pytest.approx(float(loss), rel=1e-4, abs=1e-6)
+  assert float(metrics["generator_loss"]) == pytest.approx(float(other_loss), rel=1e-3, abs=1e-6)
+  # Adam's first step is the gradient's sign: where that is rounding, a weight may go either way by
+  # the rate. All others agree.
+  for one, other in ((found.critic, critic), (found.generator, generator)):
+    close = jax.tree.map(lambda a, b: np.isclose(a, b, rtol=1e-3, atol=1e-6).ravel(), one, other)
+    assert np.concatenate(jax.tree.leaves(close)).mean() > 0.97
+  # Of the generator's running moments a tenth is the batch's.
+  expected = make(state.generator)[1]
+  for one, other in zip(*map(jax.tree.leaves, (found.moments, expected)), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+  assert int(found.step) == 1
+
+
+def test_generating_does_not_depend_on_the_others_drawn(images):
+  model = small("dcgan")
+  state, step = model.init(KEY), jax.jit(model.step)
+  batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
+  for index in range(3):  # So that the running moments are not the first ones.
+    state, _ = step(jax.random.fold_in(KEY, index), state, batch)
+  variables = {"params": state.generator, "batch_stats": state.moments}
+  whole = model.generate(KEY, state, 6)
+  for index, noise in enumerate(model.noise(KEY, 6)):
+    alone = model._generator.apply(variables, noise[None], is_training=False)
+    # The running moments normalise, not the batch's; products of other sizes round otherwise.
+    np.testing.assert_allclose(whole[index], alone[0], atol=1e-5)
+  assert not np.allclose(whole, model.generate(KEY, model.init(KEY), 6), atol=1e-3)

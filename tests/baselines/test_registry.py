@@ -1,0 +1,25 @@
+"""`baselines.make`: models, shapes of images and hyper-parameters that it refuses."""
+
+import pytest
+
+from nsn_jax import baselines
+from tests.baselines.helpers import SHAPE
+
+
+def test_make_errors():
+  for name in baselines.MODELS:
+    for shape in ((28, 28), (0, 28, 1), [28, 28, 1], (28.0, 28.0, 1)):
+      with pytest.raises(ValueError, match=r"image_shape: expected a tuple \(H, W, C\)"):
+        baselines.make(name, shape)
+  with pytest.raises(ValueError, match=r"model: expected one of dcgan, .*pixelcnn, got 'gan'"):
+    baselines.make("gan", SHAPE)
+  for name, field, value in (
+    ("dcgan", "width", 0),
+    ("wgan", "clip", 0.0),
+    ("lsgan", "margin", -1.0),
+    ("vae", "latent", 0),
+    ("dcgan", "learning_rate", float("nan")),
+    ("wgan", "critic_steps", 0),
+  ):
+    with pytest.raises(ValueError, match=f"{field}: expected"):
+      baselines.make(name, SHAPE, **{field: value})

@@ -1,0 +1,61 @@
+"""LSUN's own folders: databases written here, of images of one colour, and damaged ones."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nsn_jax import data
+from nsn_jax.data import lsun
+from tests.data.helpers import flat
+
+
+def _write_lmdb(folder, images, kind="webp"):
+  lmdb = pytest.importorskip("lmdb", reason="needs the package lmdb")
+  folder.mkdir(parents=True)
+  # LSUN's keys are hashes: their order is not that of writing.
+  with lmdb.open(str(folder), map_size=2**22) as database, database.begin(write=True) as writing:
+    for key, image in images.items():
+      buffer = io.BytesIO()
+      Image.fromarray(image).save(buffer, kind, quality=95)
+      writing.put(key, buffer.getvalue())
+
+
+@pytest.mark.parametrize("below", ["", "lsun"])
+def test_lsuns_own_folders_are_read(tmp_path, monkeypatch, below):
+  monkeypatch.setattr(lsun, "_BATCH", 2)
+  wide = flat(90, 32, 48)
+  wide[:, :8] = wide[:, 40:] = 0  # Cut away: the centre square is what counts.
+  train = {b"c": flat(10), b"a": wide, b"b": flat(200)}
+  _write_lmdb(tmp_path / below / "church_outdoor_train_lmdb", train)
+  _write_lmdb(tmp_path / below / "church_outdoor_val_lmdb", {b"x": flat(50)}, "jpeg")
+  images, labels = data.load("lsun/church_outdoor", data_dir=tmp_path)
+  assert images.shape == (3, 64, 64, 3) and labels is None
+  # By key; lossy coding moves a pixel by a few levels, more at the edge that was cut away.
+  np.testing.assert_allclose(images[:, 32, 32, 0], [90, 200, 10], atol=3)
+  np.testing.assert_allclose(images[0, :, 4:-4], 90, atol=6)
+  test = data.load("lsun/church_outdoor", data_dir=tmp_path, split="test", image_size=16).images
+  assert test.shape == (1, 16, 16, 3)
+  np.testing.assert_allclose(test, 50, atol=3)
+  few = data.load("lsun/church_outdoor", data_dir=tmp_path, limit=2).images
+  np.testing.assert_array_equal(few, images[:2])
+
+
+def test_lsun_of_tfds_goes_before_its_own_folders(fake_tfds):
+  _write_lmdb(fake_tfds[0] / "church_outdoor_train_lmdb", {b"x": flat(50)})
+  assert len(data.load("lsun/church_outdoor", data_dir=fake_tfds[0]).images) == 25
+
+
+def test_damaged_or_empty_lsun_is_one_line(tmp_path, monkeypatch):
+  folder = tmp_path / "church_outdoor_train_lmdb"
+  _write_lmdb(folder, {})
+  with pytest.raises(data.DataError, match=r"^data_dir: expected images in .*an empty database"):
+    data.load("lsun/church_outdoor", data_dir=tmp_path)
+  (folder / "data.mdb").write_bytes(b"no database" * 1000)
+  with pytest.raises(data.DataError, match=r"^data_dir: expected an LMDB of LSUN in .*, got: "):
+    data.load("lsun/church_outdoor", data_dir=tmp_path)
+  monkeypatch.setitem(sys.modules, "lmdb", None)
+  with pytest.raises(data.DataError, match="pip install"):
+    data.load("lsun/church_outdoor", data_dir=tmp_path)

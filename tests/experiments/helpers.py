@@ -1,0 +1,87 @@
+"""A training small enough for seconds, and launchers started as a shell starts them."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+from PIL import Image
+
+import nsn_jax
+from experiments.common import network_training, runs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+#: Digits of 12x12: a second layer of 5x5 windows ends at 1x1, and fewer programs are compiled.
+SIDE = 12
+
+
+def mini_network(**changes: Any) -> nsn_jax.NetworkConfig:
+  """Bottom and top of the MNIST preset, small enough to train in seconds."""
+  config = nsn_jax.presets.get("mnist")
+  layers = tuple(
+    dataclasses.replace(
+      layer,
+      kernel=kernel,
+      threshold=threshold,
+      growth_patches=2000,
+      seeds_per_step=8,
+      exchange_steps=2,
+      max_filters=24,
+      max_passes=2,
+      min_patches=4,
+    )
+    for layer, kernel, threshold in zip(
+      (config.layers[0], config.layers[-1]), (4, 5), (-0.5, -0.5), strict=True
+    )
+  )
+  sampler = nsn_jax.SamplerConfig(gamma=(200.0, 100.0), beta=1.5)
+  network = dataclasses.replace(config, layers=layers, whitening_epsilon=0.5, sampler=sampler)
+  return dataclasses.replace(network, **changes)
+
+
+def mini_training(**changes: Any) -> runs.NetworkTraining:
+  """Of few digits; `changes` are of the training, or of its data."""
+  of_data = {name: changes.pop(name) for name in ("name", "image_size", "limit") if name in changes}
+  spec = runs.DataSpec("digits", image_size=SIDE, limit=120).replace(**of_data)
+  return runs.NetworkTraining(**{"data": spec, "network": mini_network()} | changes)
+
+
+def train(
+  place: str | os.PathLike[str], *, num_samples: int = 7, report: Any = None, **changes: Any
+) -> network_training.Result:
+  """Trains it in a folder; `changes` are of the training, its data, or of how it goes on."""
+  how = {name: changes.pop(name) for name in ("resume", "overwrite") if name in changes}
+  return network_training.train(
+    place, mini_training(**changes), num_samples=num_samples, report=report, **how
+  )
+
+
+def picture_size(path: pathlib.Path) -> tuple[int, int]:
+  """Width and height of a picture that can be read to its end."""
+  with Image.open(path) as picture:
+    picture.load()
+    return picture.size
+
+
+#: As `python -m`; but a shell's background job, as tests may be, hands on an ignored Ctrl-C.
+_AS_MAIN = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def start(module: str, *arguments: str) -> subprocess.Popen[str]:
+  """Starts a launcher."""
+  return subprocess.Popen(
+    [sys.executable, "-c", _AS_MAIN, f"experiments.{module}", *arguments],
+    cwd=ROOT,
+    text=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+  )

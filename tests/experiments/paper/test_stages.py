@@ -1,0 +1,84 @@
+"""The stages of the whole report: commands that launchers take, of data that are there."""
+
+import numpy as np
+import pytest
+
+from experiments.paper import stages
+from nsn_jax import data
+
+
+def _planned(folder, datasets, **options):
+  options = {"data_dir": None, "limit": None, "num_samples": 1000, **options}
+  return list(stages.plan(folder, datasets, **options))
+
+
+def test_every_stage_is_a_command_that_its_launcher_takes(tmp_path, run_python):
+  planned = _planned(tmp_path, ["digits"], limit=100)
+  kinds = [stage.kind for stage in planned]
+  assert kinds == [
+    "train",
+    "score",
+    "sample_grids",
+    "sampler_effects",
+    "epsilon",
+    "filling",
+    "arithmetic",
+    "styling",
+    "tables34",
+    "table1",
+  ]
+  assert len({stage.name for stage in planned}) == len(planned)
+  # Parsing alone, in a process of its own, as flags are global.
+  run_python(f"""
+import importlib
+from absl import flags
+for launcher, arguments in {[(stage.launcher, stage.arguments) for stage in planned]!r}:
+  before = set(flags.FLAGS)
+  importlib.import_module(f"experiments.{{launcher}}")._define_flags()
+  flags.FLAGS(["x", *arguments])
+  for name in set(flags.FLAGS) - before:
+    delattr(flags.FLAGS, name)
+""")
+
+
+def test_stages_of_data_without_labels(tmp_path):
+  np.savez(
+    tmp_path / "x.npz",
+    images=np.zeros((9, 28, 28, 1), np.uint8),
+    test_images=np.zeros((3, 28, 28, 1), np.uint8),
+  )
+  with pytest.raises(ValueError, match="has none of its own"):
+    _planned(tmp_path, [f"npz:{tmp_path / 'x.npz'}"])
+  assert stages.slug("lsun/church_outdoor") == "church_outdoor"
+  assert stages.slug("folder:../a/buildings") == "buildings" and stages.slug("mnist") == "mnist"
+
+
+def test_data_sets_that_are_not_there_are_left_out_and_named(tmp_path, capsys):
+  assert stages.present(["digits", f"folder:{tmp_path}"], None) == ["digits"]
+  assert f"folder:{tmp_path} is left out: name: expected image files" in capsys.readouterr().out
+  with pytest.raises(data.DataError, match="datasets: expected one that is there"):
+    stages.present([f"folder:{tmp_path}"], None)
+
+
+def test_a_trial_does_not_pass_for_a_whole_run(run_python, tmp_path):
+  (tmp_path / "settings.json").write_text('{"limit": 60}')
+  script = f"""
+import sys, runpy
+sys.argv = ["paper", "--datasets=digits", "--workdir={tmp_path}"]
+runpy.run_module("experiments.paper", run_name="__main__")
+"""
+  with pytest.raises(AssertionError, match=r"limit: expected 60, as .*, got None: give another"):
+    run_python(script)
+
+
+def test_bad_stages_are_refused(run_python, tmp_path):
+  script = f"""
+import sys, runpy
+
+from experiments.paper import stages
+from nsn_jax import data
+sys.argv = ["paper", "--datasets=digits", "--workdir={tmp_path}", "--stages=train,sing"]
+runpy.run_module("experiments.paper", run_name="__main__")
+"""
+  with pytest.raises(AssertionError, match=r"stages: expected some of train, score, .*got 'sing'"):
+    run_python(script)
