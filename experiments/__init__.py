@@ -4,10 +4,11 @@ Each imports nsn_jax, which knows none of them; none imports another.
 """
 
 import importlib.abc
-import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+
+from nsn_jax import extras
 
 __all__: list[str] = []
 
@@ -46,9 +47,4 @@ class _Moved(importlib.abc.MetaPathFinder):
 # Last: it is asked for what is not there, and for nothing else.
 sys.meta_path.append(_Moved())
 
-_missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-if _missing:
-  # Under this name `python -m` makes one line of it.
-  raise ImportError(
-    f"launchers need {', '.join(_missing)}: pip install -e '.[experiments]'", name=__name__
-  )
+extras.require(__name__, "experiments", _NEEDED)

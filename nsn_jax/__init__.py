@@ -1,4 +1,50 @@
-"""Normal Similarity Networks (Nandy, Hsu & Lee, arXiv:1805.05269), stateless and functional."""
+r"""Normal Similarity Networks (Nandy, Hsu & Lee, arXiv:1805.05269), stateless and functional.
+
+An NSN is a stack of L layers of Gaussian filters over image patches, learned by hard EM, one layer
+after the other, without back-propagation. How many filters a layer has is found by the training.
+Run backwards, from noise at the top to pixels, the same network draws new images.
+
+```python
+nsn = nsn_jax.fit(jax.random.key(0), images, nsn_jax.presets.get("mnist"))
+samples = nsn_jax.sample(jax.random.key(1), nsn, 64)
+```
+
+# Symbols
+
+The paper's, as docstrings use them; l = 0 is the layer nearest the pixels.
+
+| symbol | what it is | where |
+|---|---|---|
+| x | a patch, [kh, kw, C], of D = kh kw C values | `extract_patches` |
+| mu_j, v_j = sigma_j^2 | mean and variance of filter j, of the K of its layer | `Filters` |
+| s_j(x) | similarity of patch and filter, Eq 1 | `similarity` |
+| h_j = sigmoid(s_j) | a layer's output, one channel a filter | `feature_map`, `encode` |
+| tau | threshold: a patch whose best similarity is below it asks for a new filter | `LayerConfig` |
+| z | noise at the top, N(0, I), where sampling starts | `sample` |
+| gamma, T, alpha, beta | the sampler: range, draws, pixel noise, contrast | `SamplerConfig` |
+| p, w | odds of the filters at a position, and their weights | `sample` |
+
+# Equations
+
+1. s_j(x) = -||x - mu_j||^2 / (2 v_j) - log(v_j) / 2
+2. mu_j = mean of the patches X_j that are assigned to filter j (`m_step`)
+3. v_j = mean of ||x - mu_j||^2 over X_j: of the *whole* squared distance, summed over D
+4. w = Multinomial(T, p) / T with p = softmax(gamma h)
+5. s_j = mu_j + alpha sqrt(v_j / D) eps_j with eps_j ~ N(0, I); a patch is beta sum_j w_j s_j, and
+   patches are stitched by averaging (`decode`)
+
+The paper's available text lost most formulas. Eq 1 follows the authors' later publication of the
+same layer: up to a constant of D it is 1/D times the log-density of N(mu_j, (v_j / D) I), so its
+argmax is the maximum-likelihood filter, and EM on it is classification EM of an isotropic Gaussian
+mixture. The symbols of the sampler are ours, and so is how growth seeds new filters.
+
+# Modules
+
+Public: this one, `nsn_jax.presets` (also as `configs`), `nsn_jax.applications`, `nsn_jax.density`,
+and, each with an extra to install, `nsn_jax.data`, `nsn_jax.metrics` (with
+`nsn_jax.metrics.evaluation`) and `nsn_jax.baselines`. Of every other module, what stands in its
+`__all__` is for this package alone and may change without notice.
+"""
 
 from nsn_jax import configs, presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig

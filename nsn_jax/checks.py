@@ -9,6 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
+__all__ = [
+  "feature_maps",
+  "image_shape",
+  "images",
+  "integer",
+  "key",
+  "number",
+  "same_shape",
+  "window",
+]
+
 _LARGEST = float(np.finfo(np.float32).max)
 #: Float images may leave [0, 1] by rounding, no more.
 _RANGE_SLACK = 1e-3

@@ -7,6 +7,8 @@ import numpy as np
 
 from nsn_jax import checks, numerics
 
+__all__ = ["LayerConfig", "NetworkConfig", "SamplerConfig"]
+
 _LEAST_VARIANCE = float(np.finfo(np.float32).tiny)
 
 
@@ -94,7 +96,7 @@ class LayerConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
-  """NSN-Gen's knobs (SPEC section 2). Each is one number, or one per layer, pixels first.
+  """NSN-Gen's knobs (Eq 4-5). Each is one number, or one per layer, pixels first.
 
   Attributes:
     gamma: dynamic range of the similarities, in p = softmax(gamma * h). Large: uniform and sharp

@@ -1,4 +1,4 @@
-"""The density that a layer's filters stand for: an isotropic Gaussian mixture (SPEC section 1)."""
+"""The density that a layer's filters stand for: an isotropic Gaussian mixture, by Eq 1."""
 
 import math
 from typing import NamedTuple
@@ -12,6 +12,8 @@ from nsn_jax import checks
 from nsn_jax.filters import Filters, similarity
 from nsn_jax.network import NSN, check_images, first_map
 from nsn_jax.patches import extract_patches
+
+__all__ = ["LayerFit", "layer_fits", "log_density"]
 
 
 class LayerFit(NamedTuple):

@@ -14,6 +14,18 @@ import numpy as np
 from nsn_jax import budgets, numerics
 from nsn_jax.filters import Filters, Projection, project
 
+__all__ = [
+  "Assignment",
+  "Statistics",
+  "add_statistics",
+  "assign",
+  "e_step",
+  "m_step",
+  "mean_similarity",
+  "sum_by_filter",
+  "zero_statistics",
+]
+
 
 class Statistics(NamedTuple):
   """What an E-step leaves of its patches. Every field is additive: stats of a+b = their sum.
@@ -223,7 +235,7 @@ def e_step(
   hold_below: bool = False,
   chunk_size: int | None = None,
 ) -> Statistics:
-  """Assigns each patch to its argmax filter and sums up what the M-step needs (SPEC section 1).
+  """Assigns each patch to its argmax filter and sums up what the M-step needs (for Eq 2-3).
 
   Streams over chunks of patches: the [chunk, K] similarities never reach main memory. The result
   does not depend on the chunk size beyond rounding.

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from nsn_jax import numerics
 
+__all__ = ["Filters", "Projection", "feature_map", "project", "similarity"]
+
 
 class Filters(NamedTuple):
   """The K filters of one layer.
@@ -109,7 +111,7 @@ def similarity(patches: jax.Array, filters: Filters) -> jax.Array:
 
 
 def feature_map(patches: jax.Array, filters: Filters) -> jax.Array:
-  """Layer output h_j = sigmoid(s_j), one channel a filter (SPEC section 1).
+  """Layer output h_j = sigmoid(s_j), one channel a filter, of Eq 1's s_j.
 
   Args:
     patches: float32 [N, h, w, kh, kw, C].

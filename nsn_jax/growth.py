@@ -1,4 +1,4 @@
-"""Non-parametric growth: how a layer finds the number of its filters (SPEC sections 1 and 5).
+"""Non-parametric growth: how a layer finds the number of its filters.
 
 A `Bank` is `Filters` of a fixed capacity, the born ones first, so that growth compiles one program
 a capacity. Every step is a pure jitted function; only the decision to go on is the host's.
@@ -13,6 +13,17 @@ import numpy as np
 
 from nsn_jax import em, numerics
 from nsn_jax.filters import Filters
+
+__all__ = [
+  "Proposal",
+  "StepInfo",
+  "capacity_for",
+  "exchange_step",
+  "first_filter",
+  "growth_step",
+  "resize_bank",
+  "unknown",
+]
 
 #: Candidates that a step's seeds are picked from, as multiples of the number of seeds.
 _OVERSAMPLING = 8
@@ -260,7 +271,7 @@ def growth_step(
 
   The paper sends every patch below the threshold to one new filter. That collapses where most are
   below (two filters swap their patches for ever), so here several spread seeds each take only the
-  below-threshold patches nearer to them than to their present filter (SPEC section 5).
+  below-threshold patches nearer to them than to their present filter.
 
   Args:
     key: PRNG key of the phase.

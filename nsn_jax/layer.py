@@ -9,6 +9,8 @@ from nsn_jax.filters import Filters
 from nsn_jax.patches import num_positions
 from nsn_jax.progress import Log
 
+__all__ = ["grow", "refine"]
+
 
 def _read(info: growth.StepInfo) -> tuple[int, float, float]:
   num_filters, below_share, mean_similarity = jax.device_get(info)

@@ -15,6 +15,8 @@ from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.whitening import Whitening, whiten
 
+__all__ = ["NSN", "check_images", "check_trained", "encode", "first_map", "layer_map", "map_sizes"]
+
 
 @functools.partial(
   jax.tree_util.register_dataclass, data_fields=["filters", "whitening"], meta_fields=["config"]

@@ -2,6 +2,8 @@
 
 import jax
 
+__all__ = ["PRECISION", "SAFE_DISTANCE_SHARE", "VARIANCE_FLOOR", "unfused"]
+
 #: Matrix products that a distance depends on. Accelerators would otherwise round float32 operands
 #: to bfloat16 (TPU) or TF32 (GPU), which leaves three digits of a similarity.
 PRECISION = jax.lax.Precision.HIGHEST

@@ -5,6 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+  "covered_size",
+  "extract_patches",
+  "num_positions",
+  "overlap_count",
+  "stitch_patches",
+  "sum_patches",
+]
+
 #: Slices that patches are cut by at once. More of them are cut in two steps, columns then rows:
 #: one look more at part of the values, but XLA takes a tenth of the time to compile it.
 _MAX_SLICES = 64
@@ -114,7 +123,7 @@ def overlap_count(h: int, w: int, kernel: tuple[int, int], stride: int) -> jax.A
 
 @functools.partial(jax.jit, static_argnames="stride")
 def stitch_patches(patches: jax.Array, stride: int) -> jax.Array:
-  """Puts patches back into images, averaging where they overlap (SPEC section 2).
+  """Puts patches back into images, averaging where they overlap (NSN-Gen's last step, after Eq 5).
 
   The inverse of `extract_patches` on its own output, as far as the windows cover the image; values
   between windows (stride > kernel) come back as 0.

@@ -1,8 +1,10 @@
-"""Presets: the paper's networks, and ours (SPEC sections 3 and 5)."""
+"""Presets: the paper's networks (its Tables 3 and 4), and ours."""
 
 from typing import Any
 
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
+
+__all__ = ["get", "names"]
 
 #: (kernel, stride) of the layers, pixels first: the paper's Tables 3 and 4.
 _WINDOWS_28 = ((4, 2), (3, 2), (6, 1))

@@ -1,4 +1,4 @@
-"""NSN-Gen: the network run backwards, from noise or from a feature map to pixels (SPEC section 2).
+"""NSN-Gen: the network run backwards, from noise or from a feature map to pixels (Eq 4-5).
 
 At each position of a feature map h, for every layer from the top down,
 
@@ -26,6 +26,8 @@ from nsn_jax.filters import Filters
 from nsn_jax.network import NSN, check_trained
 from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
 from nsn_jax.whitening import unwhiten
+
+__all__ = ["decode", "decode_layer", "draw_weights", "sample"]
 
 
 class _Knobs(NamedTuple):

@@ -18,6 +18,8 @@ from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.whitening import Whitening
 
+__all__ = ["load", "save"]
+
 _FORMAT = "nsn_jax"
 _VERSION = 1
 

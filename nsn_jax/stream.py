@@ -16,6 +16,8 @@ from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.progress import OnFraction
 from nsn_jax.whitening import Whitening
 
+__all__ = ["Encoder", "MapStream", "above", "of_images", "sample_patches", "statistics"]
+
 #: Share of the memory budget that whitened images may take.
 _WHITENED_SHARE = 4
 #: Patches drawn from one image for growth, where there are images enough. More of fewer images

@@ -1,4 +1,4 @@
-"""Training: layers one after the other, from the pixels up (SPEC section 1)."""
+"""Training: layers one after the other, from the pixels up."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,8 @@ from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.progress import Log, OnProgress, Record
 from nsn_jax.whitening import fit_whitening
+
+__all__ = ["fit", "fit_layer"]
 
 
 def _train_layer(

@@ -1,4 +1,4 @@
-"""Channel-wise ZCA whitening (Coates & Ng 2012), a part of the model (SPEC section 3).
+"""Channel-wise ZCA whitening (Coates & Ng 2012), a part of the model.
 
 The whitened image of a channel is W (x - mean) with W = U diag(1/sqrt(l + epsilon)) U^T, from the
 covariance U diag(l) U^T of that channel's H*W pixels over the images scaled to [0, 1].
@@ -13,6 +13,8 @@ import numpy as np
 from nsn_jax import checks, numerics
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.progress import OnFraction
+
+__all__ = ["Whitening", "fit_whitening", "unwhiten", "whiten"]
 
 #: Images whose centred float32 copies are held at a time.
 _BATCH_BYTES = 1 << 28

@@ -7,25 +7,20 @@ import tabulate
 __all__ = ["aligned", "latex", "markdown", "seconds"]
 
 
-def _alignment(cells: Sequence[Sequence[str]]) -> tuple[str, ...]:
-  """The first column to the left, the others to the right."""
-  return ("left", *("right",) * (len(cells[0]) - 1))
-
-
-def _table(cells: Sequence[Sequence[str]], style: str) -> str:
+def _table(cells: Sequence[Sequence[str]], style: str, left: int = 1) -> str:
   # Cells are laid out as they are: nothing is taken for a number and rounded.
   return tabulate.tabulate(
     cells[1:],
     headers=cells[0],
     tablefmt=style,
-    colalign=_alignment(cells) if len(cells) > 1 else None,
+    colalign=["left" if column < left else "right" for column in range(len(cells[0]))],
     disable_numparse=True,
     preserve_whitespace=False,
   )
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:
-  """Rows of cells as lines, the head first.
+  """Rows of cells as lines, the head first; the first column to the left, the others to the right.
 
   >>> print(aligned([["", "IS"], ["NSN", "9.17"]]))
          IS
@@ -34,15 +29,15 @@ def aligned(cells: Sequence[Sequence[str]]) -> str:
   return _table(cells, "plain")
 
 
-def markdown(cells: Sequence[Sequence[str]]) -> str:
-  """The same as a Markdown table.
+def markdown(cells: Sequence[Sequence[str]], *, left: int = 1) -> str:
+  """The same as a Markdown table, its first `left` columns to the left.
 
   >>> print(markdown([["", "IS"], ["NSN", "9.17"]]))
   |     |   IS |
   |:----|-----:|
   | NSN | 9.17 |
   """
-  return _table(cells, "pipe")
+  return _table(cells, "pipe", left)
 
 
 def latex(cells: Sequence[Sequence[str]]) -> str:

@@ -21,6 +21,7 @@ __all__ = [
   "check_same_data",
   "check_table",
   "config_of_training",
+  "done_file",
   "open_folder",
   "read_config",
   "remove",
@@ -78,6 +79,11 @@ def config_of_training(folder: pathlib.Path) -> dict[str, Any]:
 def slug(name: str) -> str:
   """A folder's name for any name: what is no letter, digit or `_` becomes `-`."""
   return re.sub(r"\W+", "-", name).strip("-")
+
+
+def done_file(folder: pathlib.Path, stage: str) -> pathlib.Path:
+  """Where `experiments.paper` keeps that a stage is done, and its record."""
+  return folder / "done" / f"{stage.replace('/', '.')}.json"
 
 
 def check_resumption(resume: bool, overwrite: bool) -> None:

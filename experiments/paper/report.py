@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from experiments.common import provenance, runs, tables, workdir
-from experiments.paper import layouts, stages
+from experiments.paper import layouts
 from nsn_jax import files
 
 __all__ = ["write"]
@@ -248,15 +248,14 @@ def _samples(one: Shown) -> Iterator[Block]:
     [path.name for path in networks],
     [(f"{path.name}/samples.png", path.name, False) for path in networks],
   )
-  scores = [(path.name, files.read_json(path / "model.score.json")) for path in networks]
-  rows = [_score_row(name, found["sample_grids"]) for name, found in scores if found]
-  if rows:
-    real = next(found for _, found in scores if found)
-    title = f"{one.name}, by a classifier of {real['judge_accuracy']:.2%} test accuracy"
+  scores = {path.name: files.read_json(path / "model.score.json") for path in networks}
+  scores = {name: found for name, found in scores.items() if found}
+  if scores:
+    head, *lines = layouts.scores.cells(scores)
     yield Block(
-      title,
-      ("preset", "inception score", "confidence", "classes", "mean pixel", "white pixels"),
-      [_score_row("real, held out", real["real"]), *rows],
+      f"{one.name}: {layouts.scores.caption(list(scores.values()))}",
+      head,
+      lines,
       _pictures(one.folder, [(f"{p.name}/model.pixels.png", p.name, True) for p in networks]),
       _made_for(one, [f"{one.preset}-score"]),
     )
@@ -267,29 +266,12 @@ def _samples(one: Shown) -> Iterator[Block]:
   )
 
 
-def _score_row(name: str, score: dict[str, Any]) -> list[str]:
-  shares = score["class_shares"]
-  return [
-    name,
-    f"{score['inception_score']:.2f} ± {score['deviation']:.2f}",
-    f"{score['confidence']:.3f}",
-    f"{min(shares):.1%} to {max(shares):.1%}",
-    f"× {score['mean_pixel_ratio']:.2f}",
-    f"{score['white_excess']:+.1%}",
-  ]
-
-
 def _filling(one: Shown) -> Iterator[Block]:
   found = sorted((one.folder / "filling").glob("filling_*.png"))
   names = [(f"filling/{f.name}", f.stem.removeprefix("filling_"), False) for f in found]
   rows = files.read_json(one.folder / "filling" / "filling.json").get("rows", [])
-  methods = list(dict.fromkeys(row["method"] for row in rows))
-  lines = [
-    [mask, *(f"{row['psnr']:.2f} / {row['ssim']:.3f}" for row in rows if row["mask"] == mask)]
-    for mask in dict.fromkeys(row["mask"] for row in rows)
-  ]
+  head, *lines = layouts.filling.cells(rows)
   for block in _block(one, ["filling"], names):
-    head = ("PSNR in dB / SSIM inside the mask", *methods)
     yield dataclasses.replace(block, head=head, rows=lines)
 
 
@@ -325,7 +307,7 @@ def _pictures(folder: pathlib.Path, files: Sequence[tuple[str, str, bool]]) -> l
 
 def _made(root: pathlib.Path, stage: str) -> list[dict[str, Any]]:
   """The record of a stage, where it is done."""
-  facts = files.read_json(stages.done_file(root, stage))
+  facts = files.read_json(workdir.done_file(root, stage))
   if not facts:
     return []
   # A training may have gone on after an interruption: its own record has the whole time.

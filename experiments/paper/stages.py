@@ -17,7 +17,7 @@ import nsn_jax
 from experiments.common import command_line, provenance, runs, workdir
 from nsn_jax import data, files
 
-__all__ = ["Stage", "done_file", "plan", "present", "presets_of", "records", "run", "slug"]
+__all__ = ["Stage", "plan", "present", "presets_of", "records", "run", "slug"]
 
 #: Side of the image that is styled: not the data set's own.
 _STYLED_SIZE = 192
@@ -139,11 +139,6 @@ def plan(
     )
 
 
-def done_file(folder: pathlib.Path, stage: str) -> pathlib.Path:
-  """Where it is kept that a stage is done, and its record."""
-  return folder / "done" / f"{stage.replace('/', '.')}.json"
-
-
 def present(datasets: Sequence[str], data_dir: str | None) -> list[str]:
   """Those of the data sets that are there; of the others it is said why they are not."""
   found = []
@@ -168,7 +163,7 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
   Raises:
     OSError: where the launcher fails; it has said why.
   """
-  done = done_file(folder, stage.name)
+  done = workdir.done_file(folder, stage.name)
   before, trained = files.read_json(done), stage.trained()
   if before.get("arguments") == list(stage.arguments) and before.get("trained", trained) == trained:
     return False
@@ -193,4 +188,5 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
 
 def records(folder: pathlib.Path) -> list[dict[str, Any]]:
   """What is done: command, kind, time, device and commit of each stage, in the order of names."""
-  return [files.read_json(path) for path in sorted(done_file(folder, "").parent.glob("*.json"))]
+  done = workdir.done_file(folder, "").parent
+  return [files.read_json(path) for path in sorted(done.glob("*.json"))]

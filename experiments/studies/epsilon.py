@@ -21,6 +21,7 @@ from absl import flags
 
 import nsn_jax
 from experiments.common import command_line, judging, pictures, provenance, workdir
+from experiments.paper import layouts
 from nsn_jax import data
 from nsn_jax.pixel_range import to_uint8
 
@@ -92,20 +93,16 @@ def vary(
     rows.append(row)
     strips.append(to_uint8(nsn_jax.sample(sample_key, found, _SHOWN, sampler)))
     said = "" if judge is None else f": beta {sampler.beta:g}, {best.row()}"
-    report(f"epsilon {_name(epsilon)}, filters {found.num_filters}{said}")
+    report(f"epsilon {layouts.epsilon.name(epsilon)}, filters {found.num_filters}{said}")
   pictures.grid(np.concatenate(strips), folder / "epsilon.png", columns=_SHOWN, title=_title(rows))
   return rows
-
-
-def _name(epsilon: float | None) -> str:
-  return "none, plain" if epsilon is None else f"{epsilon:g}"
 
 
 def _title(rows: Sequence[dict[str, Any]]) -> str:
   shown = []
   for row in rows:
     score = f" (IS {row['score']['inception_score']:.2f})" if "score" in row else ""
-    shown.append(_name(row["epsilon"]) + score)
+    shown.append(layouts.epsilon.name(row["epsilon"]) + score)
   return f"epsilon of the whitening, from above: {'; '.join(shown)}"
 
 

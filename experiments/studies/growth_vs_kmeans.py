@@ -17,8 +17,8 @@ from absl import flags
 from sklearn.cluster import KMeans
 
 import nsn_jax
-from experiments.common import command_line, provenance, workdir
-from experiments.paper import published
+from experiments.common import command_line, provenance, tables, workdir
+from experiments.paper import layouts, published
 from nsn_jax import data, em, layer, stream
 
 __all__ = ["check", "kmeans_filters", "mean_similarity"]
@@ -89,16 +89,9 @@ def _main() -> None:
   )
   preset = workdir.read_config(pathlib.Path(model).parent).get("preset")
   paper = published.filter_counts(preset or name)
-  print(f"{model} on {len(dataset.images)} images of {name}")
-  print("layer  filters  paper  mean best similarity: grown  k-means + EM  difference")
-  for row in rows:
-    index = row["layer"]
-    count = paper[index] if index < len(paper) else "-"
-    print(
-      f"{index:5d}  {row['num_filters']:7d}  {count:>5}  {row['grown']:27.4f}  "
-      f"{row['kmeans']:12.4f}  {row['difference']:+10.4f}"
-    )
-  provenance.write_result(pathlib.Path(model).with_suffix(".growth.json"), {"rows": rows})
+  print(f"{model} on {len(dataset.images)} images of {name}: mean best similarity")
+  print(tables.aligned(layouts.growth.cells(rows, paper)))
+  provenance.write_result(pathlib.Path(model).with_suffix(".growth_vs_kmeans.json"), {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ import numpy as np
 from absl import flags
 
 import nsn_jax
-from experiments.common import command_line, provenance
+from experiments.common import command_line, provenance, tables
+from experiments.paper import layouts
 from nsn_jax import data, em
 from nsn_jax.network import map_sizes
 
@@ -160,29 +161,14 @@ def _main() -> None:
   print(f"{device.device_kind} ({device.platform}), {platform.machine()}, jax {jax.__version__}")
   rows = em_rows(given.repeats)
   print("An EM pass, as a multiple of the bare product in numpy")
-  print("      N      D    K  bare ms  nsn_jax  all exact  faiss  scikit-learn")
-  for row in rows:
-    peers = ["   -" if row[name] is None else f"{row[name]:.1f}" for name in ("faiss", "sklearn")]
-    print(
-      f"{row['n']:7d}  {row['d']:5d}  {row['k']:3d}  {row['bare_ms']:7.1f}  {row['nsn_jax']:7.2f}  "
-      f"{row['nsn_jax_exact']:9.2f}  {peers[0]:>5}  {peers[1]:>12}"
-    )
+  print(tables.aligned(layouts.speed.cells(rows)))
   result: dict[str, Any] = {"em": rows}
   if given.end_to_end:
     found = end_to_end(
       given.dataset, given.data_dir, given.preset, given.num_samples, given.repeats
     )
     result["end_to_end"] = found
-    print(
-      f"fit {found['preset']} {found['num_filters']}: {found['fit_seconds']:.0f} s, the time of "
-      f"{found['fit_in_bare_passes']:.0f} bare products over the full data "
-      f"({found['passes_made']:.0f} passes made)"
-    )
-    print(
-      f"{given.num_samples} samples: {found['sample_seconds']:.1f} s, "
-      f"{found['sample_ratio']:.2f} times the sampler's own products "
-      f"({found['sample_products_seconds']:.1f} s in numpy)"
-    )
+    print(*layouts.speed.end_to_end(found, given.num_samples), sep="\n")
   if given.json:
     provenance.write_result(pathlib.Path(given.json), result)
 

@@ -12,6 +12,8 @@ from nsn_jax.config import SamplerConfig
 from nsn_jax.network import NSN
 from nsn_jax.sampler import decode
 
+__all__ = ["FilterSum", "add_filters"]
+
 
 class FilterSum(NamedTuple):
   """Filters of the last layer and their sum, decoded to pixels.

@@ -14,6 +14,8 @@ from nsn_jax.patches import extract_patches
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.sampler import decode
 
+__all__ = ["fill"]
+
 
 def fill(
   key: jax.Array,

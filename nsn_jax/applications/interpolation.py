@@ -9,6 +9,8 @@ from nsn_jax.config import SamplerConfig
 from nsn_jax.network import NSN, check_trained
 from nsn_jax.sampler import decode
 
+__all__ = ["interpolate"]
+
 
 def interpolate(
   key: jax.Array,

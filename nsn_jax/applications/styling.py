@@ -11,6 +11,8 @@ from nsn_jax.network import NSN, encode
 from nsn_jax.patches import covered_size, num_positions
 from nsn_jax.sampler import decode
 
+__all__ = ["encode_first", "style"]
+
 
 def style(
   key: jax.Array,

@@ -11,6 +11,10 @@ loop trains them, one function samples them.
 (3, 28, 28, 1)
 """
 
+from nsn_jax import extras
+
+extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
+
 from nsn_jax.baselines.adversarial import GAN, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints

@@ -13,6 +13,8 @@ from nsn_jax import checks
 from nsn_jax.baselines import networks
 from nsn_jax.baselines.baseline import Baseline, Metrics
 
+__all__ = ["GAN", "GANState"]
+
 
 class GANState(NamedTuple):
   """What a step changes: a pytree.

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from nsn_jax import checks, pixel_range
 
+__all__ = ["Baseline", "Density", "Metrics", "State", "num_parameters", "sample"]
+
 #: Parameters and whatever else a step changes: a pytree.
 State = Any
 #: Scalars of a step, by name.

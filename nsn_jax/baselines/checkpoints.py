@@ -8,6 +8,8 @@ import orbax.checkpoint as ocp
 
 from nsn_jax.baselines.baseline import State
 
+__all__ = ["Checkpoints"]
+
 
 class Checkpoints:
   """States of a training in a folder, one an epoch, of which the last few are kept.

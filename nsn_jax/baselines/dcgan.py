@@ -8,6 +8,8 @@ import optax
 
 from nsn_jax.baselines.adversarial import GAN
 
+__all__ = ["DCGAN"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DCGAN(GAN):

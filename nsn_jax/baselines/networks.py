@@ -16,6 +16,8 @@ import jax.numpy as jnp
 
 from nsn_jax.patches import sum_patches
 
+__all__ = ["Critic", "Doubling", "Generator", "map_sides"]
+
 _KERNEL, _STRIDE = 4, 2
 _SLOPE = 0.2
 #: Side of the smallest map at most.

@@ -14,6 +14,8 @@ from nsn_jax import checks
 from nsn_jax.baselines.baseline import Baseline, Density, Metrics
 from nsn_jax.pixel_range import to_signed
 
+__all__ = ["PixelCNN", "PixelCNNState"]
+
 #: Values that a pixel can have.
 _LEVELS = 256
 #: Images whose density is taken at a time.

@@ -9,6 +9,8 @@ from nsn_jax.baselines.pixelcnn import PixelCNN
 from nsn_jax.baselines.vae import VAE
 from nsn_jax.baselines.wgan import WGAN
 
+__all__ = ["MODELS", "make"]
+
 #: A new baseline is an entry here.
 MODELS: dict[str, type[Baseline]] = {
   "dcgan": DCGAN,

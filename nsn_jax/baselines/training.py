@@ -16,6 +16,8 @@ from nsn_jax.baselines import baseline
 from nsn_jax.baselines.baseline import Baseline, Metrics, State
 from nsn_jax.pixel_range import to_signed
 
+__all__ = ["DivergedError", "Epoch", "EpochProgress", "train"]
+
 #: Steps between two looks at the metrics: each look waits for the device.
 _REPORT_STEPS = 20
 #: Samples that collapse is judged by.

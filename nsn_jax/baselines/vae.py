@@ -15,6 +15,8 @@ from nsn_jax import checks
 from nsn_jax.baselines.baseline import Baseline, Density, Metrics
 from nsn_jax.pixel_range import to_signed
 
+__all__ = ["VAE", "VAEState"]
+
 
 class VAEState(NamedTuple):
   """What a step changes: a pytree.

@@ -10,6 +10,8 @@ import optax
 from nsn_jax import checks
 from nsn_jax.baselines.adversarial import GAN
 
+__all__ = ["WGAN"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WGAN(GAN):

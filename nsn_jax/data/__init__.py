@@ -4,6 +4,10 @@
 read without TensorFlow, a folder of images (`folder:PATH`) and saved arrays (`npz:PATH`).
 """
 
+from nsn_jax import extras
+
+extras.require(__name__, "data", ("absl", "PIL", "tqdm"))
+
 from nsn_jax.data.dataset import DataError, Dataset
 from nsn_jax.data.loading import NAMES, is_known, load
 

@@ -16,6 +16,8 @@ from absl import logging
 from nsn_jax import files
 from nsn_jax.data.dataset import Dataset
 
+__all__ = ["fetch", "fingerprint"]
+
 #: Part of every key: raise it when the same sources begin to give other pixels or labels.
 _VERSION = 1
 

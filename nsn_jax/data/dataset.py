@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["DataError", "Dataset", "Request", "Source"]
+
 
 class DataError(ValueError):
   """A data set that is not there, is not what was expected, or was asked for wrongly."""

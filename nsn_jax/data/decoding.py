@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 
 from nsn_jax.data.dataset import DataError
 
+__all__ = ["decode", "resize", "stack"]
+
 #: Large images are first shrunk by whole factors to not less than this many times the size asked
 #: for; Pillow calls the result of 3 hardly distinguishable from resizing at once.
 _REDUCING_GAP = 3.0

@@ -7,6 +7,8 @@ from PIL import Image
 from nsn_jax.data import decoding
 from nsn_jax.data.dataset import Dataset, Request, Source
 
+__all__ = ["source"]
+
 #: MNIST's layout: the digit in a box of 20 pixels, centred in a black frame of 28.
 _BOX, _FRAME = 20, 28
 #: One image in this many is a test image, label by label.

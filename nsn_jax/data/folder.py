@@ -9,6 +9,8 @@ import numpy.typing as npt
 from nsn_jax.data import cache, decoding
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
+__all__ = ["source"]
+
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"})
 _DEFAULT_SIZE = 64
 _BATCH = 1024

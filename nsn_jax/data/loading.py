@@ -10,6 +10,8 @@ from typing import Any
 from nsn_jax.data import cache, digits, folder, lsun, npz, tfds_source
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
+__all__ = ["NAMES", "SOURCES", "is_known", "load"]
+
 #: How each data set is found. A new one is an entry here; `KIND:PATH` takes any path after `KIND:`.
 SOURCES: dict[str, Callable[[Request], Source]] = {
   "digits": digits.source,

@@ -13,6 +13,8 @@ from typing import Any
 from nsn_jax.data import cache, decoding, tfds_source
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
+__all__ = ["source"]
+
 #: LSUN's names of the splits.
 _SPLITS = {"train": "train", "test": "val"}
 _DEFAULT_SIZE = 64

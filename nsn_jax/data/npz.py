@@ -11,6 +11,8 @@ from nsn_jax import pixel_range
 from nsn_jax.data import decoding
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
+__all__ = ["source"]
+
 
 def source(request: Request) -> Source:
   """Arrays `images` and, optionally, `labels`; `test_images` and `test_labels` for "test".

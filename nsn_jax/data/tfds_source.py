@@ -13,6 +13,8 @@ import numpy as np
 from nsn_jax.data import cache, decoding
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
+__all__ = ["Spec", "data_folder", "is_prepared", "source"]
+
 #: Records read at a time: reading them singly takes two to three times as long.
 _BATCH = 1024
 #: Where TFDS has no test split, one image in this many, by position, is a test image.

@@ -13,6 +13,11 @@ from. Real images come before generated ones everywhere.
 4.000 +- 0.000
 """
 
+from nsn_jax import extras
+
+extras.require(__name__, "metrics", ("absl", "flax", "optax", "pooch", "scipy", "sklearn"))
+
+from nsn_jax.metrics import evaluation
 from nsn_jax.metrics.classifier import (
   Architecture,
   Classifier,
@@ -52,6 +57,7 @@ __all__ = [
   "accuracy",
   "compare_distances",
   "copy_check",
+  "evaluation",
   "feature_statistics",
   "frechet_distance",
   "inception_score",

@@ -8,6 +8,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from nsn_jax.metrics import inputs
 
+__all__ = ["CopyCheck", "Nearest", "compare_distances", "copy_check", "nearest"]
+
 #: A sample is a suspected copy where it is nearer than this share of the held-out images are.
 _SUSPECT = 0.01
 #: Training images after the nearest that it is compared with.

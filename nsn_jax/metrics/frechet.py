@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from nsn_jax.metrics import inputs
 
+__all__ = ["FeatureStatistics", "feature_statistics", "frechet_distance", "merge_statistics"]
+
 #: Rows that are taken to float64 at a time.
 _BLOCK = 4096
 

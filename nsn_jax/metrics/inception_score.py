@@ -8,6 +8,8 @@ from scipy import special
 
 from nsn_jax import checks
 
+__all__ = ["InceptionScore", "inception_score"]
+
 #: How far a row of probabilities may sum from 1: float16 outputs of 1,000 classes stay within.
 _SUM_SLACK = 1e-3
 

@@ -6,6 +6,8 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Array", "features", "images", "labels", "same_width"]
+
 #: Images or labels, on the device or on the host.
 Array = jax.Array | npt.NDArray[Any]
 

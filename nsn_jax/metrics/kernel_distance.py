@@ -9,6 +9,8 @@ import numpy.typing as npt
 from nsn_jax import checks
 from nsn_jax.metrics import inputs
 
+__all__ = ["KernelDistance", "kernel_distance"]
+
 
 class KernelDistance(NamedTuple):
   """The distance over the subsets; lower is better.

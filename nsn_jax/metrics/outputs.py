@@ -11,6 +11,8 @@ from scipy import special
 from nsn_jax import checks
 from nsn_jax.metrics import inputs
 
+__all__ = ["Network", "Outputs", "stream"]
+
 
 class Outputs(NamedTuple):
   """Outputs of a network for N images, on the host.

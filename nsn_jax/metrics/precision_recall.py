@@ -10,6 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 from nsn_jax import checks
 from nsn_jax.metrics import inputs
 
+__all__ = ["PrecisionRecall", "precision_recall"]
+
 
 class PrecisionRecall(NamedTuple):
   """Two shares in [0, 1]; higher is better.

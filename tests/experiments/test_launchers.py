@@ -53,8 +53,9 @@ def _imports(tree: ast.Module, known: set[str]) -> set[str]:
     if isinstance(node, ast.Import):
       found |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom) and node.module:
-      # `from package import module`, or a name of a module.
-      found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+      for alias in node.names:  # A module of a package, or a name of a module.
+        module = f"{node.module}.{alias.name}"
+        found.add(module if module in known else node.module)
   return found & known
 
 

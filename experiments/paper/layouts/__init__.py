@@ -1,8 +1,28 @@
-"""What the paper's tables show, from the plain values that their launchers keep: cells and words.
+"""What tables show, from the plain values that their launchers keep: cells and words.
 
 A table is a list of rows of cells, the head first, for a terminal, a paper or a page.
 """
 
-from experiments.paper.layouts import names, table1, table2, tables34
+from experiments.paper.layouts import (
+  epsilon,
+  filling,
+  growth,
+  names,
+  scores,
+  speed,
+  table1,
+  table2,
+  tables34,
+)
 
-__all__ = ["names", "table1", "table2", "tables34"]
+__all__ = [
+  "epsilon",
+  "filling",
+  "growth",
+  "names",
+  "scores",
+  "speed",
+  "table1",
+  "table2",
+  "tables34",
+]

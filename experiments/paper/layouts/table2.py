@@ -1,6 +1,6 @@
 """Table 2: a block a data set and judge, a row a model, and a sentence on who is ahead."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.common import tables
@@ -49,11 +49,12 @@ def groups(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
     yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
 
 
-def cells(group: Sequence[Row]) -> list[list[str]]:
-  """The head and a line a row of a block."""
-  found = [["", *(name for name, _ in _COLUMNS)]]
+def cells(group: Sequence[Row], without: Collection[str] = ()) -> list[list[str]]:
+  """The head and a line a row of a block, without some of the columns."""
+  columns = [column for column in _COLUMNS if column[0] not in without]
   titles = names.titles()
-  found += [[titles[row["model"]], *(show(row) for _, show in _COLUMNS)] for row in group]
+  found = [["", *(name for name, _ in columns)]]
+  found += [[titles[row["model"]], *(show(row) for _, show in columns)] for row in group]
   return found
 
 

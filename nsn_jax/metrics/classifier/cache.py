@@ -19,6 +19,8 @@ from nsn_jax.metrics.classifier import network, storage, training
 from nsn_jax.metrics.classifier.network import Classifier
 from nsn_jax.metrics.classifier.training import OnEpoch
 
+__all__ = ["TrainedClassifier", "trained_classifier"]
+
 #: Part of every file's name: raise it when the same arguments begin to give other weights.
 _VERSION = 1
 

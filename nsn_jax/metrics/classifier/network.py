@@ -12,6 +12,8 @@ import numpy as np
 from nsn_jax import checks, numerics
 from nsn_jax.metrics import inputs, outputs
 
+__all__ = ["Architecture", "Classifier", "ConvNet", "accuracy"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture:

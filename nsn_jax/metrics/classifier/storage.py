@@ -17,6 +17,8 @@ from flax import traverse_util
 from nsn_jax import checks, files
 from nsn_jax.metrics.classifier.network import Architecture, Classifier, ConvNet
 
+__all__ = ["load_classifier", "save_classifier"]
+
 #: Entry of the file's metadata that holds the static fields as JSON.
 _ENTRY = "nsn_jax.classifier"
 

@@ -15,6 +15,8 @@ from nsn_jax import checks
 from nsn_jax.metrics import inputs
 from nsn_jax.metrics.classifier.network import Architecture, Classifier, ConvNet
 
+__all__ = ["OnEpoch", "train_classifier"]
+
 #: Called after each epoch with (epochs done, num_epochs, mean loss of the epoch).
 OnEpoch = Callable[[int, int, float], None]
 

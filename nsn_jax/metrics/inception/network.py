@@ -18,6 +18,8 @@ import numpy.typing as npt
 from nsn_jax import numerics
 from nsn_jax.metrics import inputs, outputs
 
+__all__ = ["BLOCKS", "SIZE", "Inception", "Weights", "activations", "fold", "prepare"]
+
 #: Side of the images that the network sees; others are resized.
 SIZE = 299
 NUM_FEATURES, NUM_LOGITS = 2048, 1008

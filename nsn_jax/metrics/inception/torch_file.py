@@ -20,6 +20,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["read_arrays"]
+
 #: torch's storage classes, and what they hold.
 _DTYPES: dict[str, np.dtype[Any]] = {
   "DoubleStorage": np.dtype("<f8"),

@@ -14,6 +14,8 @@ from nsn_jax import files
 from nsn_jax.metrics.inception import network, torch_file
 from nsn_jax.metrics.inception.network import Inception
 
+__all__ = ["FILE", "URL", "convolutions", "from_arrays", "load_inception"]
+
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
 #: SHA-256 of the file; its beginning is part of the name, by PyTorch's convention.

@@ -1,0 +1,39 @@
+"""Speed: a row a size, as multiples of the bare matrix product."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["cells", "end_to_end"]
+
+_HEAD = ["N", "D", "K", "bare, ms", "nsn_jax", "all exact", "faiss", "scikit-learn"]
+
+
+def cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+  """The head and a line a size of an EM pass."""
+  return [
+    _HEAD,
+    *(
+      [
+        f"{row['n']:,}",
+        str(row["d"]),
+        str(row["k"]),
+        f"{row['bare_ms']:.1f}",
+        f"{row['nsn_jax']:.2f}",
+        f"{row['nsn_jax_exact']:.2f}",
+        *("-" if row[peer] is None else f"{row[peer]:.1f}" for peer in ("faiss", "sklearn")),
+      ]
+      for row in rows
+    ),
+  ]
+
+
+def end_to_end(found: Mapping[str, Any], num_samples: int) -> list[str]:
+  """What training and sampling cost beside the products that they are made of, two sentences."""
+  counts = " / ".join(map(str, found["num_filters"]))
+  return [
+    f"`fit` of `{found['preset']}` ({counts} filters): {found['fit_seconds']:.0f} s, the time of "
+    f"{found['fit_in_bare_passes']:.0f} bare products over the full data, for "
+    f"{found['passes_made']:.0f} passes made.",
+    f"{num_samples:,} samples: {found['sample_seconds']:.1f} s, {found['sample_ratio']:.2f} times "
+    f"the sampler's own products ({found['sample_products_seconds']:.1f} s in numpy).",
+  ]
