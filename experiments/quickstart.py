@@ -8,7 +8,7 @@ Then `runs/quickstart` holds what `experiments.train` and `experiments.sample` l
 import os
 import pathlib
 
-from experiments.common import command_line, network_training, runs, samples
+from experiments.common import command_line, network_training, runs, sample_files
 
 __all__ = ["quickstart"]
 
@@ -28,9 +28,9 @@ def quickstart(
   folder = pathlib.Path(place)
   config = config or runs.NetworkTraining.of_preset("digits", runs.DataSpec("digits"))
   found = network_training.train(folder, config, num_samples=_NUM_SAMPLES, overwrite=True)
-  samples.write_samples(folder, found.nsn, _NUM_SAMPLES, seed=1)
+  sample_files.write_samples(folder, found.nsn, _NUM_SAMPLES, seed=1)
   layers = [f"filters_layer{layer}.png" for layer in range(found.nsn.num_layers)]
-  return [folder / name for name in (samples.GRID, "growth.png", *layers)]
+  return [folder / name for name in (sample_files.GRID, "growth.png", *layers)]
 
 
 def _main() -> None:

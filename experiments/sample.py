@@ -11,7 +11,7 @@ import pathlib
 
 from absl import flags
 
-from experiments.common import command_line, runs, samples, workdir
+from experiments.common import command_line, runs, sample_files, workdir
 
 __all__: list[str] = []
 
@@ -33,7 +33,7 @@ def _main() -> None:
   given = flags.FLAGS
   folder = pathlib.Path(command_line.required("workdir", "a folder with a trained network"))
   nsn = runs.load_model(folder)
-  samples.write_samples(
+  sample_files.write_samples(
     workdir.open_folder(folder),
     nsn,
     given.num_samples,
@@ -41,8 +41,8 @@ def _main() -> None:
     sampler=command_line.sampler(nsn.config.sampler),
     layer=given.layer,
   )
-  print(f"{given.num_samples} samples are in {folder / samples.ARRAYS}")
-  print(f"a picture of them is {folder / samples.GRID}")
+  print(f"{given.num_samples} samples are in {folder / sample_files.ARRAYS}")
+  print(f"a picture of them is {folder / sample_files.GRID}")
 
 
 if __name__ == "__main__":

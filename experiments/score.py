@@ -8,12 +8,10 @@ histograms beside the model.
 """
 
 import dataclasses
-import pathlib
 
 import jax
 from absl import flags
 
-import nsn_jax
 from experiments.common import command_line, judging, pictures, plots, provenance
 
 __all__: list[str] = []
@@ -28,21 +26,19 @@ def _define_flags() -> None:
 def _main() -> None:
   """Scores real images and samples."""
   given = flags.FLAGS
-  dataset = command_line.judged_dataset()
-  model = command_line.required("model", "a model file")
-  judge = judging.judge(dataset, data_dir=given.data_dir)
+  data, model, nsn = command_line.judged()
+  judge = judging.judge(data.name, data_dir=data.data_dir)
   real = judging.score(judge, judge.test.images)
-  nsn = nsn_jax.load(model)
   score, images = judging.score_samples(jax.random.key(given.seed), judge, nsn, given.num_samples)
   print(f"judge: accuracy {judge.test_accuracy:.4f} on test images")
   print(f"real:    {real.row()}")
   print(f"samples: {score.row()}")
   print(f"filters {nsn.num_filters}, {nsn.config.sampler}")
-  stem = pathlib.Path(model).with_suffix("")
+  stem = model.with_suffix("")
   pictures.grid(images[:100], stem.with_suffix(".samples.png"), title="", columns=20)
   plots.histograms(judge.train.images, images, stem.with_suffix(".pixels.png"))
   found = {
-    "dataset": dataset,
+    "dataset": data.name,
     "num_filters": nsn.num_filters,
     "num_samples": given.num_samples,
     "sampler": dataclasses.asdict(nsn.config.sampler),

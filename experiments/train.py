@@ -6,12 +6,10 @@
 What the folder then holds: see `experiments.common.network_training`.
 """
 
-import pathlib
-
 from absl import flags
 
 import nsn_jax
-from experiments.common import command_line, network_training, runs, workdir
+from experiments.common import command_line, network_training, runs
 from nsn_jax import data
 
 __all__: list[str] = []
@@ -33,9 +31,7 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
-  folder = command_line.required("workdir", "a folder")
-  stored = workdir.read_config(pathlib.Path(folder)) if given.resume else {}
-  setting = command_line.resumed(stored)
+  folder, stored, setting = command_line.resumption()
   if given.resume and not stored and not setting("dataset"):
     raise ValueError(f"resume: expected a workdir where training began, got {folder!r}")
   spec = command_line.data_spec(setting)

@@ -6,11 +6,9 @@
 What the folder then holds: see `experiments.common.baseline_training`.
 """
 
-import pathlib
-
 from absl import flags
 
-from experiments.common import baseline_training, command_line, runs, workdir
+from experiments.common import baseline_training, command_line, runs
 from nsn_jax import baselines
 
 __all__: list[str] = []
@@ -36,9 +34,7 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
-  folder = command_line.required("workdir", "a folder")
-  stored = workdir.read_config(pathlib.Path(folder)) if given.resume else {}
-  setting = command_line.resumed(stored)
+  folder, stored, setting = command_line.resumption()
   model = setting("model")
   if not model:
     raise ValueError(
@@ -46,7 +42,10 @@ def _main() -> None:
     )
   options = stored.get("options", {})
   if given.width is not None:
-    options = {baselines.MODELS[model].width_field: given.width}
+    field = baselines.MODELS[model].width_field
+    if field is None:
+      raise ValueError(f"width: expected none, as {model} has no width, got {given.width}")
+    options = {field: given.width}
   baseline_training.train(
     folder,
     runs.BaselineTraining(

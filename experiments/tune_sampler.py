@@ -9,7 +9,6 @@ by few classes (each from 4% to 20%), with a little to spare, as the search's ow
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -94,17 +93,15 @@ def _define_flags() -> None:
 def _main() -> None:
   """Tunes, scores on fresh noise, and writes the setting beside the model."""
   given = flags.FLAGS
-  dataset = command_line.judged_dataset()
-  model = command_line.required("model", "a model file")
-  judge = judging.judge(dataset, data_dir=given.data_dir)
+  data, model, nsn = command_line.judged()
+  judge = judging.judge(data.name, data_dir=data.data_dir)
   print(f"judge: test accuracy {judge.test_accuracy:.4f}")
   print(f"real test images: {judging.score(judge, judge.test.images).row()}")
-  nsn = nsn_jax.load(model)
   search_key, last_key = jax.random.split(jax.random.key(given.seed))
   best, _ = search(search_key, judge, nsn, num_samples=given.search_samples, rounds=given.rounds)
   score, _ = judging.score_samples(last_key, judge, nsn, given.num_samples, best)
   print(f"on {given.num_samples} fresh samples: {score.row()}\n{best}")
-  out = pathlib.Path(model).with_suffix(".sampler.json")
+  out = model.with_suffix(".sampler.json")
   found = {"sampler": dataclasses.asdict(best), "score": score.as_dict()}
   provenance.write_result(out, found)
   print(f"wrote {out}")

@@ -201,15 +201,10 @@ def test_quality_is_that_of_k_means_seeded_em(patches):
   assert ours >= theirs - 0.02, (ours, theirs)  # 0.02: the issue's figure.
 
 
-def test_exchange_mends_a_bad_bank():
-  # Three filters on one of three blobs: exchange finds the other two, and EM alone does not.
-  centers, patches = _blobs(3)
-  patches = jnp.asarray(patches)
-  near = jnp.asarray(centers[:1] + 0.1 * np.arange(3)[:, None], jnp.float32).reshape(3, 4, 4, 1)
-  bank = Filters(near, jnp.full([3], 1.0, jnp.float32))
-  stuck = _mean_similarity(patches, _em(patches, bank, 20))
-  info = growth.unknown(3)
-  for step in range(3):
+def _exchange(patches, bank, *, num_steps, min_patches):
+  """The bank after some exchange steps, and what the last one tells."""
+  info = growth.unknown(bank.num_filters)
+  for step in range(num_steps):
     bank, info = growth.exchange_step(
       KEY,
       np.int32(step),
@@ -220,8 +215,19 @@ def test_exchange_mends_a_bad_bank():
       FLOOR,
       num_seeds=16,
       em_steps=3,
-      min_patches=8,
+      min_patches=min_patches,
     )
+  return bank, info
+
+
+def test_exchange_mends_a_bad_bank():
+  # Three filters on one of three blobs: exchange finds the other two, and EM alone does not.
+  centers, patches = _blobs(3)
+  patches = jnp.asarray(patches)
+  near = jnp.asarray(centers[:1] + 0.1 * np.arange(3)[:, None], jnp.float32).reshape(3, 4, 4, 1)
+  bank = Filters(near, jnp.full([3], 1.0, jnp.float32))
+  stuck = _mean_similarity(patches, _em(patches, bank, 20))
+  bank, info = _exchange(patches, bank, num_steps=3, min_patches=8)
   assert info.num_filters == 3
   # One filter a blob has a mean similarity of -1/2 - log(0.04) / 2 = 1.11.
   assert stuck < 0.5 and float(info.mean_similarity) == pytest.approx(1.11, abs=0.05)
@@ -236,20 +242,7 @@ def test_exchange_makes_no_filter_of_a_single_patch():
   bank = Filters(patches[:4], jnp.full(4, 0.04))
   held = []
   for min_patches in (1, 3):
-    found, info = bank, growth.unknown(4)
-    for step in range(5):
-      found, info = growth.exchange_step(
-        KEY,
-        np.int32(step),
-        patches,
-        found,
-        info,
-        np.float32(0.0),
-        FLOOR,
-        num_seeds=16,
-        em_steps=3,
-        min_patches=min_patches,
-      )
+    found, _ = _exchange(patches, bank, num_steps=5, min_patches=min_patches)
     held.append(int(np.asarray(em.e_step(patches, found).count).min()))
   assert held[0] == 1 and held[1] > 1
 

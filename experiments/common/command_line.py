@@ -7,8 +7,8 @@ imported from a notebook or a test.
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 
@@ -20,9 +20,12 @@ __all__ = [
   "ERROR",
   "INTERRUPTED",
   "USAGE_ERROR",
+  "Judged",
+  "Resumption",
   "data_spec",
   "define_data",
   "define_data_dir",
+  "define_figure",
   "define_judged_model",
   "define_num_samples",
   "define_resumption",
@@ -31,10 +34,11 @@ __all__ = [
   "define_seed",
   "define_selection",
   "define_workdir",
+  "judged",
   "judged_dataset",
   "judged_model",
   "required",
-  "resumed",
+  "resumption",
   "run",
   "sampler",
 ]
@@ -121,16 +125,6 @@ def define_judged_model() -> None:
   define_data_dir()
 
 
-def judged_model() -> nsn_jax.NSN:
-  """The network of `define_judged_model`'s flags.
-
-  Raises:
-    ValueError: where none is given, or the file is damaged.
-    FileNotFoundError: where there is none.
-  """
-  return nsn_jax.load(required("model", "a model file"))
-
-
 def judged_dataset() -> str:
   """The data set of `define_judged_model`'s flags: the given one, or the model's own.
 
@@ -151,6 +145,50 @@ def judged_dataset() -> str:
       "says what it was trained on: give --dataset=..."
     )
   return found
+
+
+class Judged(NamedTuple):
+  """What `define_judged_model`'s flags name.
+
+  Attributes:
+    data: the data set, whole.
+    path: of the model's file.
+    nsn: the network in it.
+  """
+
+  data: runs.DataSpec
+  path: pathlib.Path
+  nsn: nsn_jax.NSN
+
+
+def judged_model() -> nsn_jax.NSN:
+  """The network of `--model`.
+
+  Raises:
+    ValueError: where none is given, or the file is damaged.
+    FileNotFoundError: where there is none.
+  """
+  return nsn_jax.load(required("model", "a model file"))
+
+
+def judged() -> Judged:
+  """A model, and the data set that it is judged on.
+
+  Raises:
+    ValueError: where a flag is missing, or the file is damaged.
+    FileNotFoundError: where there is no model.
+  """
+  spec = runs.DataSpec(judged_dataset(), flags.FLAGS.data_dir)
+  return Judged(spec, pathlib.Path(flags.FLAGS.model or ""), judged_model())
+
+
+def define_figure(seed: str, num_samples: int | None = None) -> None:
+  """`--workdir`, `--model` with its data set, `--seed`; `--num_samples` where it has a default."""
+  define_workdir()
+  define_judged_model()
+  if num_samples is not None:
+    define_num_samples(num_samples)
+  define_seed(seed)
 
 
 def define_sampler() -> None:
@@ -200,22 +238,38 @@ def define_resumption() -> None:
   flags.DEFINE_bool("overwrite", False, "Removes what training left in this workdir.")
 
 
-def resumed(stored: Mapping[str, Any]) -> Callable[[str], Any]:
-  """A function from a flag's name to its value: as given, else as training began, else its default.
+class Resumption(NamedTuple):
+  """A workdir, and how its training goes on.
 
-  Args:
+  Attributes:
+    folder: the workdir.
     stored: what the training that is to go on began with; empty where one begins.
+    setting: from a flag's name to its value: as given, else as training began, else its default.
   """
+
+  folder: str
+  stored: dict[str, Any]
+  setting: Callable[[str], Any]
+
+
+def resumption() -> Resumption:
+  """What `define_workdir`'s and `define_resumption`'s flags say.
+
+  Raises:
+    ValueError: where no folder is given, or its record is damaged.
+  """
+  folder = required("workdir", "a folder")
+  stored = workdir.read_config(pathlib.Path(folder)) if flags.FLAGS.resume else {}
 
   def setting(name: str) -> Any:
     flag = flags.FLAGS[name]
     return flag.value if flag.present else stored.get(name, flag.value)
 
-  return setting
+  return Resumption(folder, stored, setting)
 
 
 def data_spec(setting: Callable[[str], Any]) -> runs.DataSpec:
-  """The images that `define_data`'s flags name; `setting` is from `resumed`.
+  """The images that `define_data`'s flags name; `setting` is from `resumption`.
 
   Raises:
     ValueError: where no data set is named.

@@ -48,7 +48,7 @@ def latex(cells: Sequence[Sequence[str]]) -> str:
   \hline
        &   copies \\
   \hline
-   NSN &      1\% \\
+   NSN &       1\% \\
   \hline
   \end{tabular}
   """

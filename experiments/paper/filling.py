@@ -22,7 +22,7 @@ from skimage import restoration
 
 import nsn_jax
 from experiments.common import command_line, pictures, provenance, workdir
-from nsn_jax import applications, data, metrics
+from nsn_jax import applications, metrics
 
 __all__ = ["fillings", "masks", "occlude", "scores"]
 
@@ -146,19 +146,16 @@ def occlude(
 
 
 def _define_flags() -> None:
-  command_line.define_workdir()
-  command_line.define_judged_model()
+  command_line.define_figure("Seed of the draws.")
   flags.DEFINE_integer("num_images", 200, "Held-out images, at least 1.", lower_bound=1)
-  command_line.define_seed("Seed of the draws.")
 
 
 def _main() -> None:
   given = flags.FLAGS
-  dataset = command_line.judged_dataset()
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
-  nsn = command_line.judged_model()
-  training = data.load(dataset, data_dir=given.data_dir).images
-  images = data.load(dataset, split="test", data_dir=given.data_dir, limit=given.num_images).images
+  data, _, nsn = command_line.judged()
+  training = data.load().images
+  images = data.replace(limit=given.num_images).load("test").images
   rows = occlude(jax.random.key(given.seed), nsn, training, images, folder)
   provenance.write_result(folder / "filling.json", {"rows": rows})
 

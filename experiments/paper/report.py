@@ -16,7 +16,7 @@ from experiments.common import provenance, runs, tables, workdir
 from experiments.paper import layouts
 from nsn_jax import files
 
-__all__ = ["write"]
+__all__ = ["Block", "Picture", "Section", "Shown", "write"]
 
 #: Where `experiments.paper.table2` leaves its table, below the workdir.
 _TABLE2 = pathlib.PurePath("table2", "table2.json")
@@ -95,7 +95,7 @@ def write(root: pathlib.Path, datasets: Sequence[tuple[str, str, str]]) -> pathl
     facts=provenance.record(), sections=_sections(root, shown)
   )
   path = root / "report.html"
-  path.write_text(page)
+  files.write_text(path, page)
   return path
 
 

@@ -23,7 +23,7 @@ from experiments.paper import layouts, published
 from experiments.paper.layouts import names
 from nsn_jax import baselines, files
 
-__all__ = ["Results", "commands", "headline", "page", "write"]
+__all__ = ["Artefact", "Results", "commands", "headline", "page", "write"]
 
 _HERE = pathlib.Path(__file__).parent
 #: The repository, and the results in it.

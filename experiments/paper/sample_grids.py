@@ -17,7 +17,7 @@ from absl import flags
 
 import nsn_jax
 from experiments.common import command_line, pictures, provenance, workdir
-from nsn_jax import data, metrics
+from nsn_jax import metrics
 from nsn_jax.pixel_range import to_uint8
 
 __all__ = ["beside_nearest", "check_copies", "draw"]
@@ -81,20 +81,14 @@ def check_copies(
 
 
 def _define_flags() -> None:
-  command_line.define_workdir()
-  command_line.define_judged_model()
-  command_line.define_num_samples(60)
-  command_line.define_seed("Seed of the samples.")
+  command_line.define_figure("Seed of the samples.", num_samples=60)
 
 
 def _main() -> None:
   given = flags.FLAGS
-  dataset = command_line.judged_dataset()
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
-  nsn = command_line.judged_model()
-  training, held_out = (
-    data.load(dataset, split=split, data_dir=given.data_dir).images for split in ("train", "test")
-  )
+  data, _, nsn = command_line.judged()
+  training, held_out = (data.load(split).images for split in ("train", "test"))
   key = jax.random.key(given.seed)
   found = draw(key, nsn, training, folder, given.num_samples)
   copies = check_copies(key, nsn, training, held_out)

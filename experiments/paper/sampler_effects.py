@@ -89,18 +89,14 @@ def curves(found: Mapping[str, Sequence[Mapping[str, Any]]], path: pathlib.Path)
 
 
 def _define_flags() -> None:
-  command_line.define_workdir()
-  command_line.define_judged_model()
-  command_line.define_num_samples(5_000)
-  command_line.define_seed("Seed of the noise, the same for every value.")
+  command_line.define_figure("Seed of the noise, the same for every value.", num_samples=5_000)
 
 
 def _main() -> None:
   given = flags.FLAGS
-  dataset = command_line.judged_dataset()
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
-  nsn = command_line.judged_model()
-  judge = judging.judge(dataset, data_dir=given.data_dir)
+  data, _, nsn = command_line.judged()
+  judge = judging.judge(data.name, data_dir=data.data_dir)
   found = vary(jax.random.key(given.seed), nsn, judge, folder, given.num_samples)
   provenance.write_result(folder / "sampler_effects.json", found)
 

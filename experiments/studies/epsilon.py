@@ -22,7 +22,6 @@ from absl import flags
 import nsn_jax
 from experiments.common import command_line, judging, pictures, provenance, workdir
 from experiments.paper import layouts
-from nsn_jax import data
 from nsn_jax.pixel_range import to_uint8
 
 __all__ = ["EPSILONS", "config_like", "vary"]
@@ -107,22 +106,18 @@ def _title(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _define_flags() -> None:
-  command_line.define_workdir()
-  command_line.define_judged_model()
+  command_line.define_figure("Seed of training and samples.", num_samples=3_000)
   flags.DEFINE_integer("limit", 4_000, "Images to train on, the first ones.", lower_bound=2)
-  command_line.define_num_samples(3_000)
-  command_line.define_seed("Seed of training and samples.")
 
 
 def _main() -> None:
   given = flags.FLAGS
-  dataset = command_line.judged_dataset()
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
-  nsn = command_line.judged_model()
-  train = data.load(dataset, data_dir=given.data_dir, limit=given.limit)
+  data, _, nsn = command_line.judged()
+  train = data.replace(limit=given.limit).load()
   judge = None
   if train.labels is not None:
-    judge = judging.judge(dataset, data_dir=given.data_dir)
+    judge = judging.judge(data.name, data_dir=data.data_dir)
   rows = vary(jax.random.key(given.seed), nsn, train.images, judge, folder, given.num_samples)
   provenance.write_result(folder / "epsilon.json", {"num_images": len(train.images), "rows": rows})
 

@@ -7,7 +7,6 @@ as many patches as growth saw, seeds the same EM over the full data, and both en
 the mean best similarity over all patches. The layer below is the network's own in both.
 """
 
-import pathlib
 import time
 
 import jax
@@ -19,7 +18,7 @@ from sklearn.cluster import KMeans
 import nsn_jax
 from experiments.common import command_line, provenance, tables, workdir
 from experiments.paper import layouts, published
-from nsn_jax import data, em, layer, stream
+from nsn_jax import em, layer, stream
 
 __all__ = ["check", "kmeans_filters", "mean_similarity"]
 
@@ -80,18 +79,16 @@ def _define_flags() -> None:
 def _main() -> None:
   """Prints the table and writes it beside the model."""
   given = flags.FLAGS
-  name = command_line.judged_dataset()
-  model = command_line.required("model", "a model file")
-  nsn = nsn_jax.load(model)
-  dataset = data.load(name, data_dir=given.data_dir, limit=given.limit)
+  data, model, nsn = command_line.judged()
+  images = data.replace(limit=given.limit).load().images
   rows = check(
-    jax.random.key(given.seed), nsn, dataset.images, given.seed, int(given.memory_budget_gb * 1e9)
+    jax.random.key(given.seed), nsn, images, given.seed, int(given.memory_budget_gb * 1e9)
   )
-  preset = workdir.read_config(pathlib.Path(model).parent).get("preset")
-  paper = published.filter_counts(preset or name)
-  print(f"{model} on {len(dataset.images)} images of {name}: mean best similarity")
+  preset = workdir.read_config(model.parent).get("preset")
+  paper = published.filter_counts(preset or data.name)
+  print(f"{model} on {len(images)} images of {data.name}: mean best similarity")
   print(tables.aligned(layouts.growth.cells(rows, paper)))
-  provenance.write_result(pathlib.Path(model).with_suffix(".growth_vs_kmeans.json"), {"rows": rows})
+  provenance.write_result(model.with_suffix(".growth_vs_kmeans.json"), {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class GAN(Baseline):
 
   num_networks: ClassVar[int] = 2
   is_adversarial: ClassVar[bool] = True
+  width_field: ClassVar[str | None] = "width"
 
   width: int = 64
   latent: int = 100

@@ -45,7 +45,7 @@ class Baseline(abc.ABC):
       of 28x28 take about an hour then, a VAE two minutes.
     num_networks: that are trained.
     is_adversarial: whether they play against each other, so that samples may collapse.
-    width_field: the field that makes it larger or smaller.
+    width_field: the field that makes it larger or smaller; None where there is none.
     image_shape: [H, W, C].
     batch_size: images a step.
     learning_rate: of the optimizer.
@@ -58,7 +58,7 @@ class Baseline(abc.ABC):
   default_epochs: ClassVar[int] = 10
   num_networks: ClassVar[int] = 1
   is_adversarial: ClassVar[bool] = False
-  width_field: ClassVar[str] = "width"
+  width_field: ClassVar[str | None] = None
 
   image_shape: tuple[int, int, int]
   batch_size: int = 64

@@ -119,6 +119,7 @@ class PixelCNN(Baseline):
 
   title: ClassVar[str] = "PixelCNN"
   default_epochs: ClassVar[int] = 5
+  width_field: ClassVar[str | None] = "width"
 
   width: int = 32
   num_layers: int = 7

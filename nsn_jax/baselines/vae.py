@@ -65,7 +65,7 @@ class VAE(Baseline):
   title: ClassVar[str] = "VAE"
   default_epochs: ClassVar[int] = 50
   num_networks: ClassVar[int] = 2
-  width_field: ClassVar[str] = "hidden"
+  width_field: ClassVar[str | None] = "hidden"
 
   hidden: int = 500
   latent: int = 20

@@ -42,6 +42,14 @@ def mini_network(**changes: Any) -> nsn_jax.NetworkConfig:
   return dataclasses.replace(network, **changes)
 
 
+def one_layer() -> nsn_jax.NetworkConfig:
+  """A layer over whole digits, where two would teach nothing more."""
+  layer = nsn_jax.LayerConfig(
+    kernel=SIDE, stride=1, growth_patches=200, exchange_steps=0, max_filters=8, max_passes=1
+  )
+  return nsn_jax.NetworkConfig(layers=(layer,))
+
+
 def mini_training(**changes: Any) -> runs.NetworkTraining:
   """Of few digits; `changes` are of the training, or of its data."""
   of_data = {name: changes.pop(name) for name in ("name", "image_size", "limit") if name in changes}

@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -153,15 +154,23 @@ def test_a_former_command_is_one_line():
   assert "experiments.train_gan is now experiments.train_baseline" in done.stderr
 
 
+_HIDING = """
+import importlib.util
+whole = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "skimage" else whole(name, *rest)
+"""
+
+
 def test_what_is_missing_is_one_line(tmp_path: pathlib.Path):
-  # An interpreter that has nothing of what launchers need: a copy of the package, isolated.
-  (tmp_path / "experiments").symlink_to(ROOT / "experiments")
-  script = (
-    f"import runpy, sys; sys.path = [{str(tmp_path)!r}, *[p for p in sys.path if 'site-' not in p]]"
-    "; runpy.run_module('experiments.train')"
-  )
+  # An interpreter that does not find one of the packages.
+  (tmp_path / "sitecustomize.py").write_text(_HIDING)
   done = subprocess.run(
-    [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False
+    [sys.executable, "-m", "experiments.train"],
+    cwd=ROOT,
+    env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    capture_output=True,
+    text=True,
+    check=False,
   )
-  assert "launchers need absl, flax, jinja2" in done.stderr.splitlines()[-1]
-  assert "pip install -e '.[experiments]'" in done.stderr.splitlines()[-1]
+  assert done.returncode == 1 and done.stderr.count("\n") == 1
+  assert "experiments needs skimage: pip install 'nsn_jax[experiments]'" in done.stderr

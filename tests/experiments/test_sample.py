@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from experiments.common import samples
+from experiments.common import sample_files
 from nsn_jax import data
 from tests.experiments import helpers
 
@@ -15,7 +15,7 @@ from tests.experiments import helpers
 def test_sample(trained, tmp_path):
   _, result = trained
   sampler = dataclasses.replace(result.nsn.config.sampler, alpha=0.1)
-  images = samples.write_samples(tmp_path, result.nsn, 104, seed=5, sampler=sampler)
+  images = sample_files.write_samples(tmp_path, result.nsn, 104, seed=5, sampler=sampler)
   with np.load(tmp_path / "samples.npz") as arrays:
     np.testing.assert_array_equal(arrays["images"], images)
     assert arrays["images"].dtype == np.uint8 and arrays["images"].shape == (104, 12, 12, 1)
@@ -29,7 +29,7 @@ def test_sample(trained, tmp_path):
 
 
 def test_sample_of_a_lower_layer(trained, tmp_path):
-  images = samples.write_samples(tmp_path, trained[1].nsn, 3, layer=0)
+  images = sample_files.write_samples(tmp_path, trained[1].nsn, 3, layer=0)
   assert images.shape == (3, 4, 4, 1)
   with pytest.raises(ValueError, match="layer: expected an integer from 0 to 1"):
-    samples.write_samples(tmp_path, trained[1].nsn, 3, layer=2)
+    sample_files.write_samples(tmp_path, trained[1].nsn, 3, layer=2)

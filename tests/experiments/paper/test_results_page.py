@@ -1,0 +1,73 @@
+"""The pages of the results: up to date, every file linked, and what is stale or loose is told."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from experiments.paper import results_page
+from tests.experiments.helpers import ROOT
+
+
+@pytest.fixture
+def clone(tmp_path):
+  """README and results, to be changed."""
+  shutil.copytree(ROOT / "experiments" / "results", tmp_path / "experiments" / "results")
+  for name in ("README.md", "experiments/README.md"):
+    shutil.copy(ROOT / name, tmp_path / name)
+  return tmp_path
+
+
+def test_the_pages_are_up_to_date():
+  assert results_page.write(check=True) == []
+
+
+def test_every_link_of_every_page_leads_to_a_file():
+  for page in ("README.md", "BUILD.md", "experiments/README.md", "experiments/results/README.md"):
+    path = ROOT / page
+    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+      assert "://" in link or (path.parent / link).exists(), f"{page}: {link}"
+
+
+def test_the_readme_is_short():
+  assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_a_changed_number_makes_pages_stale_and_writing_mends_them(clone):
+  path = clone / "experiments" / "results" / "tables" / "table2.json"
+  table = json.loads(path.read_text())
+  row = next(row for row in table["rows"] if row["model"] == "dcgan")
+  row["inception_score"] = 7.654
+  path.write_text(json.dumps(table))
+  before = (clone / "README.md").read_text()
+  stale = results_page.write(clone, check=True)
+  assert {path.relative_to(clone).as_posix() for path in stale} == {
+    "README.md",
+    "experiments/results/README.md",
+  }
+  assert (clone / "README.md").read_text() == before  # a check writes nothing
+  assert results_page.write(clone) == stale and results_page.write(clone) == []
+  assert "7.65" in (clone / "README.md").read_text()
+  assert "7.65 +- " in (clone / "experiments" / "results" / "README.md").read_text()
+
+
+def test_a_file_that_nothing_links_to_is_told(clone):
+  shutil.copy(
+    clone / "experiments" / "results" / "mnist" / "growth.png",
+    clone / "experiments" / "results" / "mnist" / "loose.png",
+  )
+  with pytest.raises(ValueError, match=r"got mnist/loose\.png that are not: give each a caption"):
+    results_page.write(clone)
+
+
+def test_missing_words_and_marks_are_told(clone):
+  readme = clone / "README.md"
+  text = readme.read_text()
+  readme.write_text(text.replace("<!-- /headline -->", ""))
+  with pytest.raises(ValueError, match=r"README\.md: expected the marks"):
+    results_page.write(clone)
+  readme.write_text(text)
+  (clone / "experiments" / "results" / "words.json").unlink()
+  with pytest.raises(ValueError, match=r"results: expected words\.json in"):
+    results_page.write(clone)
