@@ -178,8 +178,9 @@ def judged() -> Judged:
     ValueError: where a flag is missing, or the file is damaged.
     FileNotFoundError: where there is no model.
   """
+  path = pathlib.Path(required("model", "a model file"))
   spec = runs.DataSpec(judged_dataset(), flags.FLAGS.data_dir)
-  return Judged(spec, pathlib.Path(flags.FLAGS.model or ""), judged_model())
+  return Judged(spec, path, nsn_jax.load(path))
 
 
 def define_figure(seed: str, num_samples: int | None = None) -> None:

@@ -21,6 +21,7 @@ __all__ = [
   "check_same_data",
   "check_table",
   "config_of_training",
+  "dataset_folder",
   "done_file",
   "open_folder",
   "read_config",
@@ -79,6 +80,15 @@ def config_of_training(folder: pathlib.Path) -> dict[str, Any]:
 def slug(name: str) -> str:
   """A folder's name for any name: what is no letter, digit or `_` becomes `-`."""
   return re.sub(r"\W+", "-", name).strip("-")
+
+
+def dataset_folder(dataset: str) -> str:
+  """A folder's name of a data set: its last part.
+
+  >>> dataset_folder("lsun/church_outdoor"), dataset_folder("folder:photos/buildings")
+  ('church_outdoor', 'buildings')
+  """
+  return slug(dataset.rpartition("/")[2] or dataset)
 
 
 def done_file(folder: pathlib.Path, stage: str) -> pathlib.Path:

@@ -67,7 +67,7 @@ def _main() -> None:
   finally:
     files.write_json(folder / "stages.json", {"stages": stages.records(folder)})
     path = report.write(
-      folder, [(stages.slug(name), name, runs.preset_of(name)) for name in datasets]
+      folder, [(workdir.dataset_folder(name), name, runs.preset_of(name)) for name in datasets]
     )
     print(f"the report so far is {path}", flush=True)
 

@@ -17,7 +17,7 @@ import nsn_jax
 from experiments.common import command_line, provenance, runs, workdir
 from nsn_jax import data, files
 
-__all__ = ["Stage", "plan", "present", "presets_of", "records", "run", "slug"]
+__all__ = ["Stage", "plan", "present", "presets_of", "records", "run"]
 
 #: Side of the image that is styled: not the data set's own.
 _STYLED_SIZE = 192
@@ -61,11 +61,6 @@ def presets_of(dataset: str, own: str) -> list[str]:
   return [name for name in found if name in nsn_jax.presets.names()]
 
 
-def slug(dataset: str) -> str:
-  """A folder's name of a data set."""
-  return workdir.slug(dataset.rpartition("/")[2] or dataset)
-
-
 def plan(
   folder: pathlib.Path,
   datasets: Sequence[str],
@@ -81,7 +76,7 @@ def plan(
   labelled: list[str] = []
   for dataset in datasets:
     own = runs.preset_of(dataset)
-    here = folder / slug(dataset)
+    here = folder / workdir.dataset_folder(dataset)
     where = (f"--dataset={dataset}", *place_of_data)
     has_labels = data.load(dataset, data_dir=data_dir, limit=1).labels is not None
     for preset in presets_of(dataset, own):
@@ -89,13 +84,13 @@ def plan(
       trained.append(place)
       yield Stage(
         "train",
-        f"{slug(dataset)}/{preset}",
+        f"{here.name}/{preset}",
         (*where, *few, f"--preset={preset}", f"--workdir={place}", "--resume"),
       )
       if has_labels:
         yield Stage(
           "score",
-          f"{slug(dataset)}/{preset}-score",
+          f"{here.name}/{preset}-score",
           (*where, f"--model={place / runs.MODEL}", f"--num_samples={num_samples}"),
           (place,),
         )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experiments.common import workdir
 from experiments.paper import stages
 from nsn_jax import data
 
@@ -49,8 +50,9 @@ def test_stages_of_data_without_labels(tmp_path):
   )
   with pytest.raises(ValueError, match="has none of its own"):
     _planned(tmp_path, [f"npz:{tmp_path / 'x.npz'}"])
-  assert stages.slug("lsun/church_outdoor") == "church_outdoor"
-  assert stages.slug("folder:../a/buildings") == "buildings" and stages.slug("mnist") == "mnist"
+  folder = workdir.dataset_folder
+  assert folder("lsun/church_outdoor") == "church_outdoor"
+  assert folder("folder:../a/buildings") == "buildings" and folder("mnist") == "mnist"
 
 
 def test_data_sets_that_are_not_there_are_left_out_and_named(tmp_path, capsys):
@@ -75,6 +77,7 @@ def test_bad_stages_are_refused(run_python, tmp_path):
   script = f"""
 import sys, runpy
 
+from experiments.common import workdir
 from experiments.paper import stages
 from nsn_jax import data
 sys.argv = ["paper", "--datasets=digits", "--workdir={tmp_path}", "--stages=train,sing"]

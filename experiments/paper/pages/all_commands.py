@@ -1,0 +1,186 @@
+"""The page of all commands, one row an artefact: command, data, time, our number, the paper's."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from experiments.common import tables
+from experiments.paper import layouts, published
+from experiments.paper.pages.source import Results, best_nsn, render
+
+__all__ = ["Artefact", "page"]
+
+#: The mask that stands for all where there is room for one.
+_MASK = "square"
+
+
+class Artefact(NamedTuple):
+  """A row of the table of commands.
+
+  Attributes:
+    name: what it is.
+    command: after `python -m experiments.`, with the flags that matter.
+    data: what it was run on here.
+    time: that it took here.
+    ours: our number.
+    paper: the paper's.
+  """
+
+  name: str
+  command: str
+  data: str = ""
+  time: str = ""
+  ours: str = ""
+  paper: str = ""
+
+
+def page(results: Results) -> str:
+  """The page of all commands, Markdown."""
+  head = ["artefact", "`python -m experiments.` …", "data", "time", "ours", "the paper's"]
+
+  def table(rows: Sequence[Artefact]) -> str:
+    cells = [[row.name, f"`{row.command}`", *row[2:]] for row in rows]
+    return tables.markdown([head, *cells], left=len(head))
+
+  return render(
+    "commands.md.jinja",
+    tools=tables.markdown([["", head[1]], *_TOOLS], left=2),
+    paper=table(list(_paper(results))),
+    studies=table(list(_studies(results))),
+  )
+
+
+_TOOLS = (
+  ["a first look, on `digits`, in minutes", "`quickstart`"],
+  ["a network", "`train --dataset=mnist --data_dir=... --workdir=runs/mnist`"],
+  ["samples of it, a grid and an `.npz`", "`sample --workdir=runs/mnist --num_samples=1000`"],
+  ["inception score, classes, histograms", "`score --model=runs/mnist/model.safetensors`"],
+  ["search for gamma, alpha, beta, draws", "`tune_sampler --model=runs/mnist/model.safetensors`"],
+  [
+    "a baseline, scored along the way",
+    "`train_baseline --model=dcgan --dataset=mnist --data_dir=... --workdir=runs/dcgan`",
+  ],
+)
+
+
+def _paper(results: Results) -> Iterator[Artefact]:
+  rows = results.json("tables/table1.json")["rows"]
+  nsn = next(row for row in rows if row["model"] == "nsn")
+  yield Artefact(
+    "Table 1: characteristics",
+    "paper.table1 --dataset=mnist --workdir=runs/table1",
+    layouts.table1.caption(rows).partition(";")[0],
+    tables.seconds(sum(row["training_seconds"] * row["settings"]["num_seeds"] for row in rows)),
+    f"size found; seeds' scores spread by {nsn['spread']:.2f}",
+    "in words",
+  )
+  for dataset, _, group in layouts.table2.groups(results.json("tables/table2.json")["rows"]):
+    best = best_nsn(group)
+    paper = published.inception_score(dataset, "nsn")
+    yield Artefact(
+      "Table 2: inception scores",
+      "paper.table2 --datasets=... --workdir=runs/table2",
+      results.title(dataset),
+      f"{tables.seconds(best['training_seconds'])} training",
+      f"IS {best['inception_score']:.2f}, FID {best['fid']:.1f}, by its own classifier",
+      f"IS {paper[0]:.2f}, by ImageNet's" if paper else "-",
+    )
+  for table in results.json("tables/tables34.json")["tables"]:
+    if "-" in table["preset"]:
+      continue
+    yield Artefact(
+      "Tables 3, 4: filters found",
+      "paper.tables34 --workdirs=... --out=...",
+      f"{table['num_images']:,} images, `{table['preset']}`",
+      tables.seconds(table["seconds"]),
+      " / ".join(str(layer["num_filters"]) for layer in table["layers"]),
+      " / ".join(str(layer["paper"]) for layer in table["layers"]),
+    )
+  mnist = results.title("mnist")
+
+  def took(name: str) -> str:
+    return tables.seconds(results.json(f"mnist/{name}.json")["seconds"])
+
+  copies = results.json("mnist/sample_grids.json")["copies"]["distance"]
+  yield Artefact(
+    "Fig 3, 4, 8: samples",
+    "paper.sample_grids --model=... --workdir=...",
+    mnist,
+    took("sample_grids"),
+    f"{copies['suspected']:.1%} suspected copies",
+    "pictures",
+  )
+  scores = [row["inception_score"] for row in results.json("mnist/sampler_effects.json")["gamma"]]
+  yield Artefact(
+    "Fig 5: gamma, alpha, beta",
+    "paper.sampler_effects --model=... --workdir=...",
+    mnist,
+    took("sampler_effects"),
+    f"IS from {min(scores):.2f} to {max(scores):.2f} along gamma",
+    "a curve",
+  )
+  yield Artefact(
+    "Fig 6: styling", "paper.styling --image=photo.jpg --model=...", "", "", "a picture", "pictures"
+  )
+  filled = {
+    row["method"]: row["psnr"]
+    for row in results.json("mnist/filling.json")["rows"]
+    if row["mask"] == _MASK
+  }
+  yield Artefact(
+    "Fig 7: filling",
+    "paper.filling --model=... --workdir=...",
+    mnist,
+    took("filling"),
+    f"{filled['NSN']:.1f} dB; nearest image {filled['nearest image']:.1f}",
+    "pictures",
+  )
+  yield Artefact(
+    "Fig 9: between filters, and sums",
+    "paper.arithmetic --model=... --workdir=...",
+    mnist,
+    took("arithmetic"),
+    "pictures",
+    "pictures",
+  )
+  found = results.json("tables/stages.json")["stages"]
+  yield Artefact(
+    "all of it but Table 2, and a report",
+    "paper --data_dir=... --workdir=runs/paper",
+    "all four",
+    tables.seconds(sum(stage["seconds"] for stage in found)),
+    "one page",
+    "",
+  )
+
+
+def _studies(results: Results) -> Iterator[Artefact]:
+  epsilon = results.json("mnist/epsilon.json")
+  best = max(epsilon["rows"], key=lambda row: row["score"]["inception_score"])
+  yield Artefact(
+    "the whitening's epsilon",
+    "studies.epsilon --model=... --workdir=...",
+    f"{epsilon['num_images']:,} digits",
+    tables.seconds(epsilon["seconds"]),
+    f"best at {layouts.epsilon.name(best['epsilon'])}: IS {best['score']['inception_score']:.2f}",
+    "-",
+  )
+  growth = results.json("mnist/mnist.growth_vs_kmeans.json")
+  gains = [row["difference"] for row in growth["rows"]]
+  yield Artefact(
+    "growth against k-means",
+    "studies.growth_vs_kmeans --model=...",
+    results.title("mnist"),
+    tables.seconds(growth["seconds"]),
+    f"ahead by {' / '.join(f'{gain:.4f}' for gain in gains)} in mean best similarity",
+    "-",
+  )
+  speed = results.json("tables/speed.json")
+  ratios = [row["nsn_jax"] for row in speed["em"]]
+  yield Artefact(
+    "speed",
+    "studies.speed --end_to_end --data_dir=...",
+    results.title("mnist"),
+    tables.seconds(speed["seconds"]),
+    f"an EM pass in {min(ratios):.2f} to {max(ratios):.2f} bare products",
+    "-",
+  )
