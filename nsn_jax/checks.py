@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 __all__ = [
+  "extent",
   "feature_maps",
   "image_shape",
   "images",
@@ -48,12 +50,26 @@ def _array(name: str, value: Any, layout: str) -> None:
     )
 
 
-def _range(name: str, value: Any) -> tuple[float, float]:
-  """Least and largest value; NaN and infinity raise."""
-  low, high = float(value.min()), float(value.max())  # a NaN comes through both
-  if not np.isfinite([low, high]).all():
+@jax.jit
+def _reduced(value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+  return jnp.isfinite(value).all(), value.min(), value.max()
+
+
+def extent(name: str, value: Any) -> tuple[float, float]:
+  """Least and largest value of an array that is not empty.
+
+  Raises:
+    ValueError: for NaN and infinity.
+  """
+  if isinstance(value, jax.Array):
+    # XLA's minimum may drop a NaN; numpy's lets it through, and needs no array beside the given.
+    finite, low, high = jax.device_get(_reduced(value))
+  else:
+    low, high = value.min(), value.max()
+    finite = np.isfinite(low) and np.isfinite(high)
+  if not finite:
     raise ValueError(f"{name}: expected finite values, got NaN or infinity")
-  return low, high
+  return float(low), float(high)
 
 
 def images(name: str, value: Any) -> None:
@@ -63,7 +79,7 @@ def images(name: str, value: Any) -> None:
     return
   if value.dtype.kind != "f":
     raise ValueError(f"{name}: expected uint8, or float in [0, 1], got dtype {value.dtype}")
-  low, high = _range(name, value)
+  low, high = extent(name, value)
   if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
     raise ValueError(
       f"{name}: expected uint8, or float in [0, 1], got floats in [{low:.4g}, {high:.4g}]"
@@ -80,7 +96,7 @@ def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None
       f"{name}: expected {num_channels} channels, one a filter of its layer, "
       f"got shape {tuple(value.shape)}"
     )
-  if max(map(abs, _range(name, value))) > _LARGEST:
+  if max(map(abs, extent(name, value))) > _LARGEST:
     raise ValueError(f"{name}: expected values within float32, got larger ones")
 
 

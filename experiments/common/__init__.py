@@ -1,3 +1,8 @@
 """What launchers share: command lines, folders, records, trainings, judges and pictures."""
 
-__all__: list[str] = []
+import time
+
+__all__ = ["BEGAN"]
+
+#: When a launcher began, but for what it imports before this: seconds of `time.perf_counter`.
+BEGAN = time.perf_counter()

@@ -62,10 +62,10 @@ def train(
       f"workdir: expected a folder without a training, got {str(folder)!r}: give --resume to go on "
       "with it, or --overwrite to begin anew"
     )
-  rows = runs.read_epochs(folder) if run.stored else []
   described = provenance.describe(loaded.images)
+  run.check_images(described)
+  rows = runs.read_epochs(folder) if run.stored else []
   if run.stored.get("finished") and len(rows) >= num_epochs:
-    run.check_images(described)
     return load(folder)[:2]  # And its record stays that of its training.
   against = None
   if judging_set is not None:
@@ -74,10 +74,11 @@ def train(
     judge = judging.judge(judging_set, data_dir=whole.data_dir, image_size=whole.image_size)
     sets = (whole.load(split).images for split in ("train", "test"))
     against = evaluation.reference(judge.classifier, *sets)
-  # What is known to fail must fail before anything is removed.
-  run.begin(_OUTPUTS, described, **provenance.surroundings(), seconds=_seconds(rows))
+  # What is known to fail must fail before anything is removed; and a new record must not stand
+  # beside another run's states.
   if not run.stored:
     shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
+  run.begin(_OUTPUTS, described, **provenance.surroundings(), seconds=_seconds(rows))
   train_key, show_key, score_key = jax.random.split(jax.random.key(config.seed), 3)
   line = EpochLine(num_epochs)
   try:

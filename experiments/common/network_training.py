@@ -52,7 +52,7 @@ class Result(NamedTuple):
   Attributes:
     nsn: the trained network.
     history: the records of each layer.
-    seconds: that this run took, beginning with the reading of the data.
+    seconds: that the training of this run took; of a finished one, that the drawing did.
   """
 
   nsn: nsn_jax.NSN

@@ -17,12 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 import nsn_jax
+from experiments import common
 from nsn_jax import files
 
 __all__ = ["command", "describe", "record", "revision", "surroundings", "write_result"]
-
-#: When the program began, but for what it imports before: seconds.
-_BEGAN = time.perf_counter()
 
 
 def describe(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
@@ -93,4 +91,4 @@ def revision() -> str:
 
 def write_result(path: pathlib.Path, result: Mapping[str, Any]) -> None:
   """Writes a launcher's numbers with their `record`, and the seconds that the launcher took."""
-  files.write_json(path, record() | {"seconds": time.perf_counter() - _BEGAN} | dict(result))
+  files.write_json(path, record() | {"seconds": time.perf_counter() - common.BEGAN} | dict(result))

@@ -65,7 +65,7 @@ def _main() -> None:
       "interrupted; what is done is kept: the same command goes on from there"
     ) from None
   finally:
-    files.write_json(folder / "stages.json", {"stages": stages.records(folder)})
+    files.write_json(folder / "stages.json", {"stages": stages.records(folder, kinds)})
     path = report.write(
       folder, [(workdir.dataset_folder(name), name, runs.preset_of(name)) for name in datasets]
     )

@@ -118,8 +118,9 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "which are by the networks named, and comparable within a block only.",
       list(_table2(root)),
       "recall: samples are realistic but near the last layer's filters, and reach a small part of "
-      "the real images. And the comparison of inception scores is uneven: NSN's gamma and contrast "
-      "were chosen by the score of the same classifier, the baselines had no such choice.",
+      "the real images. And the comparison of inception scores is uneven: where data have labels "
+      "NSN's gamma and contrast were chosen by the score of the same classifier, the baselines had "
+      "no such choice.",
     ),
     Section(
       "Tables 3 and 4: architectures and filters found",

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import nsn_jax
@@ -181,7 +181,9 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
   return True
 
 
-def records(folder: pathlib.Path) -> list[dict[str, Any]]:
+def records(folder: pathlib.Path, kinds: Collection[str]) -> list[dict[str, Any]]:
   """What is done: command, kind, time, device and commit of each stage, in the order of names."""
   done = workdir.done_file(folder, "").parent
-  return [files.read_json(path) for path in sorted(done.glob("*.json"))]
+  found = [files.read_json(path) for path in sorted(done.glob("*.json"))]
+  # A workdir of before may hold stages of former names.
+  return [record for record in found if record.get("kind") in kinds]

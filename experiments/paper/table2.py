@@ -97,15 +97,17 @@ def make_table(
   sample_key, score_key = jax.random.split(jax.random.key(seed))
   stored = files.read_json(folder / TABLE)
   done = {(row["dataset"], row["model"], row["network"]): row for row in stored.get("rows", [])}
+  settings = stored.get("settings", {})
   for spec in datasets:
-    settings = {
+    asked = {
       "num_samples": num_samples,
       "image_size": spec.image_size,
       "limit": spec.limit,
       "seed": seed,
     }
-    workdir.check_table(settings, stored.get("settings", {}), folder / TABLE)
-    stored = {"settings": settings}
+    workdir.check_table(asked, settings, folder / TABLE)
+    settings = asked
+  for spec in datasets:
     train, held_out = (spec.load(split) for split in ("train", "test"))
     networks = judges(spec, train, scenes=scenes, inception_weights=inception_weights)
     against = {
@@ -128,8 +130,8 @@ def make_table(
       if model == names.REAL:
         entry = Entry(held_out.images)
       else:
-        print(f"{spec.name}, {titles[model]}: drawing {num_samples:,} samples", flush=True)
         found = contenders.find(model, own, spec, num_epochs=num_epochs, seed=seed)
+        print(f"{spec.name}, {titles[model]}: drawing {num_samples:,} samples", flush=True)
         entry = draw(sample_key, found, num_samples)
       pictures.grid(entry.images[:100], own.with_suffix(".png"), columns=20)
       for name in missing:

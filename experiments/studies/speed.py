@@ -131,6 +131,7 @@ def end_to_end(
     "fit_seconds": fit_seconds,
     "fit_in_bare_passes": fit_seconds * rate / per_pass,
     "passes_made": passes / per_pass,
+    "num_samples": num_samples,
     "sample_seconds": sample_seconds,
     "sample_products_seconds": own,
     "sample_ratio": sample_seconds / own,
@@ -168,7 +169,7 @@ def _main() -> None:
       given.dataset, given.data_dir, given.preset, given.num_samples, given.repeats
     )
     result["end_to_end"] = found
-    print(*layouts.speed.end_to_end(found, given.num_samples), sep="\n")
+    print(*layouts.speed.end_to_end(found), sep="\n")
   if given.json:
     provenance.write_result(pathlib.Path(given.json), result)
 

@@ -9,7 +9,7 @@ from experiments.paper.layouts import names
 from nsn_jax import baselines
 from nsn_jax.metrics import evaluation
 
-__all__ = ["as_latex", "as_text", "cells", "groups", "verdicts"]
+__all__ = ["as_latex", "as_text", "best_nsn", "cells", "first_judges", "groups", "verdicts"]
 
 Row = Mapping[str, Any]
 
@@ -47,6 +47,21 @@ def groups(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
   for dataset, network in dict.fromkeys((row["dataset"], row["network"]) for row in rows):
     group = [row for row in rows if (row["dataset"], row["network"]) == (dataset, network)]
     yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
+
+
+def first_judges(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
+  """Of each data set the block of its first judge, where it has an NSN and an opponent."""
+  found: dict[str, tuple[str, str, list[Row]]] = {}
+  for dataset, network, group in groups(rows):
+    models = {row["model"] for row in group}
+    if models & names.NSN.keys() and models & baselines.MODELS.keys():
+      found.setdefault(dataset, (dataset, network, group))
+  return list(found.values())
+
+
+def best_nsn(group: Sequence[Row]) -> Row:
+  """The NSN of a block that is nearest to the real images, by FID."""
+  return min((row for row in group if row["model"] in names.NSN), key=lambda row: row["fid"])
 
 
 def cells(group: Sequence[Row], without: Collection[str] = ()) -> list[list[str]]:

@@ -29,7 +29,7 @@ def page(results: Results) -> str:
 
 
 def _stages(results: Results) -> dict[str, Any]:
-  found = results.json("tables/stages.json")["stages"]
+  found = results.rows("tables/stages.json", "stages")
   commits = sorted({stage["revision"] for stage in found})
   return {
     "count": len(found),
@@ -40,7 +40,7 @@ def _stages(results: Results) -> dict[str, Any]:
 
 
 def _table1(results: Results) -> dict[str, Any]:
-  rows = results.json("tables/table1.json")["rows"]
+  rows = results.rows("tables/table1.json")
   return {
     "caption": layouts.table1.caption(rows),
     "table": tables.markdown(layouts.table1.cells(rows)),
@@ -49,7 +49,7 @@ def _table1(results: Results) -> dict[str, Any]:
 
 
 def _table2(results: Results) -> Iterator[dict[str, Any]]:
-  rows = results.json("tables/table2.json")["rows"]
+  rows = results.rows("tables/table2.json")
   results.link("tables/table2.json", "JSON")
   for dataset, network, group in layouts.table2.groups(rows):
     yield {
@@ -67,15 +67,16 @@ def _tables34(results: Results) -> list[dict[str, Any]]:
       "caption": layouts.tables34.caption(table),
       "table": tables.markdown(layouts.tables34.cells(table)),
     }
-    for table in results.json("tables/tables34.json")["tables"]
+    for table in results.rows("tables/tables34.json", "tables")
   ]
 
 
 def _speed(results: Results) -> dict[str, Any]:
   found = results.json("tables/speed.json")
   return {
+    "first_ms": f"{found['em'][0]['bare_ms']:.0f}",
     "table": tables.markdown(layouts.speed.cells(found["em"])),
-    "sentences": layouts.speed.end_to_end(found["end_to_end"], 50_000),
+    "sentences": layouts.speed.end_to_end(found["end_to_end"]),
     "made": results.made("tables/speed.json"),
   }
 
@@ -146,9 +147,11 @@ def _figures(results: Results, folder: str) -> Iterator[dict[str, Any]]:
     done.add(file)
     cells = make(found) if make and found else None
     yield {
-      "picture": results.picture(name, caption) if has_picture else caption,
+      "picture": results.picture(name, caption)
+      if has_picture
+      else f"{caption.partition(':')[0]}, in numbers:",
       "table": tables.markdown(cells) if cells else None,
-      "copies": _copies(found) if file == "sample_grids.json" else None,
+      "copies": _copies(found) if found and file == "sample_grids.json" else None,
       "made": results.made(f"{folder}/{file}") if has_numbers else None,
     }
 

@@ -3,7 +3,7 @@
 from experiments.common import tables
 from experiments.paper import layouts
 from experiments.paper.layouts import names
-from experiments.paper.pages.source import Results, best_nsn
+from experiments.paper.pages.source import Results
 from nsn_jax import baselines
 
 __all__ = ["put", "table"]
@@ -16,11 +16,11 @@ def table(results: Results) -> str:
   """The README's table: real images, the best baseline and the best NSN of each data set."""
   titles = names.titles()
   cells = [["", "", "inception score", "FID", "precision", "recall", "training"]]
-  for dataset, _, group in layouts.table2.groups(results.json("tables/table2.json")["rows"]):
+  for dataset, _, group in layouts.table2.first_judges(results.rows("tables/table2.json")):
     opponents = [row for row in group if row["model"] in baselines.MODELS]
     real = [row for row in group if row["model"] == names.REAL]
     title = results.title(dataset)
-    for row in (*real, min(opponents, key=lambda row: row["fid"]), best_nsn(group)):
+    for row in (*real, min(opponents, key=lambda row: row["fid"]), layouts.table2.best_nsn(group)):
       cells.append(
         [
           title,

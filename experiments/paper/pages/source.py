@@ -2,17 +2,15 @@
 
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import jinja2
 
 from experiments.common import tables, workdir
-from experiments.paper.layouts import names
 from nsn_jax import files
 
-__all__ = ["PAGE", "Results", "best_nsn", "render"]
+__all__ = ["PAGE", "Results", "render"]
 
 _HERE = pathlib.Path(__file__).parent
 _WORDS = "words.json"
@@ -38,12 +36,22 @@ class Results:
     self.linked = {_WORDS, PAGE}
 
   def title(self, dataset: str) -> str:
-    """What a data set is called."""
-    return self.words["datasets"][workdir.dataset_folder(dataset)]["title"]
+    """What a data set is called; raises ValueError where no word is said of it."""
+    folder = workdir.dataset_folder(dataset)
+    if folder not in self.words["datasets"]:
+      raise ValueError(f"results: expected a title of {folder!r} in {_WORDS}, got none")
+    return self.words["datasets"][folder]["title"]
 
   def json(self, name: str) -> dict[str, Any]:
     """A file's JSON; empty where there is none."""
     return files.read_json(self.root / name)
+
+  def rows(self, name: str, key: str = "rows") -> list[dict[str, Any]]:
+    """The rows in a file that must be there; raises ValueError where they are not."""
+    found = self.json(name)
+    if key not in found:
+      raise ValueError(f"results: expected {key!r} in {name}, got none")
+    return found[key]
 
   def named(self, pattern: str) -> list[str]:
     """Names of the files of a pattern, sorted."""
@@ -69,11 +77,6 @@ class Results:
     """Files that no page links to."""
     there = {path.relative_to(self.root).as_posix() for path in self.root.rglob("*.*")}
     return sorted(there - self.linked)
-
-
-def best_nsn(group: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-  """The NSN of a block of Table 2 that is nearest to the real images, by FID."""
-  return min((row for row in group if row["model"] in names.NSN), key=lambda row: row["fid"])
 
 
 def render(template: str, **values: Any) -> str:

@@ -110,8 +110,8 @@ def from_arrays(arrays: dict[str, npt.NDArray], source: str) -> Inception:
 
 def _downloaded() -> pathlib.Path:
   """The cached file; fetched where it is not there, checked in any case."""
-  folder = files.cache_dir().expanduser()
   try:
+    folder = files.cache_dir().expanduser()
     found = pooch.retrieve(
       URL,
       known_hash=f"sha256:{_CHECKSUM}",
@@ -119,9 +119,14 @@ def _downloaded() -> pathlib.Path:
       path=folder,
       progressbar=sys.stderr.isatty(),
     )
-  except (OSError, ValueError) as error:  # No way there, or another file than the known one.
+  except ValueError as error:
     raise OSError(
-      f"inception_weights: {FILE} is not in {folder} and cannot be downloaded ({error}): "
+      f"inception_weights: expected a file of the SHA-256 {_CHECKSUM} from {URL}, got another: "
+      f"{error}"
+    ) from error
+  except (OSError, RuntimeError) as error:  # No way there, or no home to keep it in.
+    raise OSError(
+      f"inception_weights: {FILE} is not in the cache and cannot be downloaded ({error}): "
       f"fetch {URL} elsewhere and give its path"
     ) from error
   return pathlib.Path(found)

@@ -68,6 +68,30 @@ def test_missing_words_and_marks_are_told(clone):
   with pytest.raises(ValueError, match=r"README\.md: expected the marks"):
     results_page.write(clone)
   readme.write_text(text)
-  (clone / "experiments" / "results" / "words.json").unlink()
+  words = clone / "experiments" / "results" / "words.json"
+  less = json.loads(words.read_text())
+  del less["datasets"]["lfw"]
+  words.write_text(json.dumps(less))
+  with pytest.raises(ValueError, match=r"results: expected a title of 'lfw' in words\.json"):
+    results_page.write(clone)
+  words.unlink()
   with pytest.raises(ValueError, match=r"results: expected words\.json in"):
     results_page.write(clone)
+
+
+def test_a_missing_table_is_told(clone):
+  (clone / "experiments" / "results" / "tables" / "table1.json").unlink()
+  with pytest.raises(
+    ValueError, match=r"results: expected 'rows' in tables/table1\.json, got none"
+  ):
+    results_page.write(clone)
+
+
+def test_a_table_without_an_opponent_has_no_headline(clone):
+  path = clone / "experiments" / "results" / "tables" / "table2.json"
+  table = json.loads(path.read_text())
+  table["rows"] = [row for row in table["rows"] if row["model"] in ("real", "nsn")]
+  path.write_text(json.dumps(table))
+  results_page.write(clone)
+  headline = (clone / "README.md").read_text().partition("<!-- headline")[2]
+  assert "MNIST" not in headline.partition("<!-- /headline")[0]
