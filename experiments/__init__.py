@@ -4,16 +4,41 @@ Each imports nsn_jax, which knows none of them; none imports another.
 """
 
 import importlib.abc
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from nsn_jax import extras
-
 __all__: list[str] = []
 
+
+def _leave(*_: object) -> None:
+  """Ends the process on Ctrl-C: while jax is imported, an exception would be a long traceback."""
+  os.write(2, b"interrupted\n")
+  os._exit(128 + signal.SIGINT)
+
+
+# `python -m` imports this package first, and calls itself so until it has found the launcher, which
+# then handles signals itself. A notebook or a test keeps its own handlers.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+  signal.signal(signal.SIGINT, _leave)
+
+from nsn_jax import extras  # noqa: E402  # It imports jax.
+
 #: What the extra `experiments` brings.
-_NEEDED = ("absl", "flax", "jinja2", "matplotlib", "PIL", "skimage", "sklearn", "tabulate", "tqdm")
+_NEEDED = (
+  "absl",
+  "filelock",
+  "flax",
+  "jinja2",
+  "matplotlib",
+  "PIL",
+  "skimage",
+  "sklearn",
+  "tabulate",
+  "tqdm",
+)
 
 #: Where launchers went, by their former names.
 _MOVED = {

@@ -13,6 +13,7 @@ import jax
 from absl import flags
 
 from experiments.common import command_line, judging, pictures, plots, provenance
+from nsn_jax.metrics import evaluation
 
 __all__: list[str] = []
 
@@ -26,8 +27,11 @@ def _define_flags() -> None:
 def _main() -> None:
   """Scores real images and samples."""
   given = flags.FLAGS
+  evaluation.check_count("num_samples", given.num_samples)
   data, model, nsn = command_line.judged()
-  judge = judging.judge(data.name, data_dir=data.data_dir)
+  training = data.load().images
+  judging.check_held_out(data.name, data.replace(limit=None).load("test").images)
+  judge = judging.judge(data.name, data_dir=data.data_dir, image_size=data.image_size)
   real = judging.score(judge, judge.test.images)
   score, images = judging.score_samples(jax.random.key(given.seed), judge, nsn, given.num_samples)
   print(f"judge: accuracy {judge.test_accuracy:.4f} on test images")
@@ -36,9 +40,11 @@ def _main() -> None:
   print(f"filters {nsn.num_filters}, {nsn.config.sampler}")
   stem = model.with_suffix("")
   pictures.grid(images[:100], stem.with_suffix(".samples.png"), title="", columns=20)
-  plots.histograms(judge.train.images, images, stem.with_suffix(".pixels.png"))
+  plots.histograms(training, images, stem.with_suffix(".pixels.png"))
   found = {
     "dataset": data.name,
+    "image_size": data.image_size,
+    "limit": data.limit,
     "num_filters": nsn.num_filters,
     "num_samples": given.num_samples,
     "sampler": dataclasses.asdict(nsn.config.sampler),

@@ -19,6 +19,7 @@ from tqdm import tqdm
 import nsn_jax
 from experiments.common import command_line, judging, provenance
 from nsn_jax import SamplerConfig
+from nsn_jax.metrics import evaluation
 
 __all__ = ["candidates", "search"]
 
@@ -93,8 +94,10 @@ def _define_flags() -> None:
 def _main() -> None:
   """Tunes, scores on fresh noise, and writes the setting beside the model."""
   given = flags.FLAGS
+  evaluation.check_count("num_samples", given.num_samples)
   data, model, nsn = command_line.judged()
-  judge = judging.judge(data.name, data_dir=data.data_dir)
+  judging.check_held_out(data.name, data.replace(limit=None).load("test").images)
+  judge = judging.judge(data.name, data_dir=data.data_dir, image_size=data.image_size)
   print(f"judge: test accuracy {judge.test_accuracy:.4f}")
   print(f"real test images: {judging.score(judge, judge.test.images).row()}")
   search_key, last_key = jax.random.split(jax.random.key(given.seed))

@@ -3,6 +3,8 @@
 Every error names the argument, what was expected and what came.
 """
 
+import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,20 +13,91 @@ import jax.numpy as jnp
 import numpy as np
 
 __all__ = [
+  "MOST",
+  "concrete",
   "extent",
   "feature_maps",
+  "floats",
+  "function",
   "image_shape",
   "images",
+  "instance",
   "integer",
   "key",
+  "native",
   "number",
+  "path",
   "same_shape",
+  "scalar",
   "window",
 ]
 
 _LARGEST = float(np.finfo(np.float32).max)
 #: Float images may leave [0, 1] by rounding, no more.
 _RANGE_SLACK = 1e-3
+
+
+#: Largest count: JAX indexes by 32 bits.
+MOST = 2**31 - 1
+
+
+def concrete(value: Any) -> bool:
+  """Whether values can be looked at: not so inside jit, where shapes and dtypes alone are known."""
+  return not isinstance(value, jax.core.Tracer)
+
+
+def instance(name: str, value: Any, kind: type) -> None:
+  """Raises ValueError unless `value` is of this class."""
+  if not isinstance(value, kind):
+    raise ValueError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+
+
+def path(name: str, value: Any) -> pathlib.Path:
+  """The path of a string or path.
+
+  Raises:
+    ValueError: for anything else, and for an empty one.
+  """
+  if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+    raise ValueError(f"{name}: expected a path, got {value!r}")
+  return pathlib.Path(value)
+
+
+def function(name: str, value: Any) -> None:
+  """Raises ValueError unless `value` can be called, or is None."""
+  if value is not None and not callable(value):
+    raise ValueError(f"{name}: expected a function or None, got {type(value).__name__}")
+
+
+def native(value: Any) -> Any:
+  """A numpy array of the other byte order in this machine's, which alone JAX takes."""
+  if isinstance(value, np.ndarray) and not value.dtype.isnative:
+    return value.astype(value.dtype.newbyteorder("="))
+  return value
+
+
+def floats(name: str, value: Any, layout: str) -> Any:
+  """The array, in native byte order. Of tracers, too: shape and dtype are looked at, not values.
+
+  Args:
+    name: the argument's.
+    value: what was given.
+    layout: as "N, H, W, C"; one that begins with "..." leaves open what comes before.
+
+  Raises:
+    ValueError: for what is no float array of this layout.
+  """
+  shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+  if shape is None or dtype is None:
+    raise ValueError(f"{name}: expected an array [{layout}], got {type(value).__name__}")
+  axes = [axis.strip() for axis in layout.split(",")]
+  is_open = axes[0] == "..."
+  rank = len(axes) - is_open
+  if len(shape) < rank or (not is_open and len(shape) != rank):
+    raise ValueError(f"{name}: expected [{layout}], got shape {tuple(shape)}")
+  if not jnp.issubdtype(dtype, jnp.floating):
+    raise ValueError(f"{name}: expected a float array, got dtype {dtype}")
+  return native(value)
 
 
 def same_shape(name: str, given: Sequence[int], expected: Sequence[int]) -> None:
@@ -72,22 +145,36 @@ def extent(name: str, value: Any) -> tuple[float, float]:
   return float(low), float(high)
 
 
-def images(name: str, value: Any) -> None:
-  """Raises ValueError unless `value` is [N, H, W, C], uint8 or float in [0, 1], not empty."""
+def images(name: str, value: Any, slack: float = _RANGE_SLACK) -> Any:
+  """The images, in native byte order.
+
+  Args:
+    name: the argument's.
+    value: what was given.
+    slack: how far floats may leave [0, 1].
+
+  Raises:
+    ValueError: unless they are [N, H, W, C], uint8 or float in [0, 1], not empty.
+  """
   _array(name, value, "N, H, W, C")
   if value.dtype == np.uint8:
-    return
+    return value
   if value.dtype.kind != "f":
     raise ValueError(f"{name}: expected uint8, or float in [0, 1], got dtype {value.dtype}")
   low, high = extent(name, value)
-  if low < -_RANGE_SLACK or high > 1 + _RANGE_SLACK:
+  if low < -slack or high > 1 + slack:
     raise ValueError(
       f"{name}: expected uint8, or float in [0, 1], got floats in [{low:.4g}, {high:.4g}]"
     )
+  return native(value)
 
 
-def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None:
-  """Raises ValueError unless `value` is [N, h, w, C], float, finite, of so many channels."""
+def feature_maps(name: str, value: Any, num_channels: int | None = None) -> Any:
+  """The maps, in native byte order.
+
+  Raises:
+    ValueError: unless they are [N, h, w, C], float, finite, of so many channels.
+  """
   _array(name, value, "N, h, w, C")
   if not np.issubdtype(value.dtype, np.floating):
     raise ValueError(f"{name}: expected a float array, got dtype {value.dtype}")
@@ -98,6 +185,7 @@ def feature_maps(name: str, value: Any, num_channels: int | None = None) -> None
     )
   if max(map(abs, extent(name, value))) > _LARGEST:
     raise ValueError(f"{name}: expected values within float32, got larger ones")
+  return native(value)
 
 
 def window(size: Sequence[int], kernel: int, stride: int, layer: int | None = None) -> None:
@@ -119,9 +207,11 @@ def window(size: Sequence[int], kernel: int, stride: int, layer: int | None = No
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> None:
   """Raises ValueError unless `value` is an integer in [low, high]."""
+  most = MOST if high is None else high
   whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-  if not whole or value < low or (high is not None and value > high):
-    bound = f"of at least {low}" if high is None else f"from {low} to {high}"
+  if not whole or not low <= value <= most:
+    is_open = high is None and not (whole and value > most)
+    bound = f"of at least {low}" if is_open else f"from {low} to {most}"
     raise ValueError(f"{name}: expected an integer {bound}, got {value!r}")
 
 
@@ -146,10 +236,34 @@ def number(name: str, value: Any, low: float, *, above: bool = False) -> float:
   return float(value)
 
 
-def key(name: str, value: Any) -> None:
-  """Raises ValueError unless `value` is one PRNG key."""
-  typed = isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
-  # Raw keys are of 2 words, or 4 for the rbg generators.
-  raw = getattr(value, "dtype", None) == np.uint32 and value.shape in ((2,), (4,))
-  if not ((typed and value.ndim == 0) or raw):
-    raise ValueError(f"{name}: expected one PRNG key, as jax.random.key(0), got {value!r}")
+def scalar(name: str, value: Any, low: float = -np.inf) -> None:
+  """Raises ValueError unless `value` is one number above `low`, Python's or an array of no axes.
+
+  Where nothing bounds it, -inf is one, too. Of a tracer the shape alone is looked at.
+  """
+  if concrete(value) and np.shape(value) == () and getattr(value, "dtype", None) is not None:
+    value = np.asarray(value).item()
+  if concrete(value):
+    if not (isinstance(value, float) and value == low == -np.inf):
+      number(name, value, low, above=low > -np.inf)
+  elif np.shape(value) != ():
+    raise ValueError(f"{name}: expected one number, got shape {np.shape(value)}")
+
+
+#: Generators of raw keys, by their number of words.
+_GENERATORS = {(2,): "threefry2x32", (4,): "rbg"}
+
+
+def key(name: str, value: Any) -> jax.Array:
+  """One PRNG key, of the new kind: a raw one is wrapped, and draws the same.
+
+  Raises:
+    ValueError: for anything else, several keys among it.
+  """
+  dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+  if isinstance(value, jax.Array) and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if shape == ():
+      return value
+  elif dtype == np.uint32 and shape in _GENERATORS:
+    return jax.random.wrap_key_data(jnp.asarray(value), impl=_GENERATORS[shape])
+  raise ValueError(f"{name}: expected one PRNG key, as jax.random.key(0), got {value!r}")

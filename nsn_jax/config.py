@@ -120,6 +120,8 @@ class SamplerConfig:
     for name, low in (("gamma", 0.0), ("num_draws", 1), ("alpha", 0.0), ("beta", float("-inf"))):
       value = getattr(self, name)
       several = isinstance(value, tuple | list)
+      if several and not value:
+        raise ValueError(f"{name}: expected one number or one per layer, got {value!r}")
       plain = tuple(_knob(name, number, low) for number in (value if several else (value,)))
       object.__setattr__(self, name, plain if several else plain[0])
 
@@ -175,5 +177,6 @@ class NetworkConfig:
     if self.whitening_epsilon is not None:
       epsilon = checks.number("whitening_epsilon", self.whitening_epsilon, 0.0, above=True)
       object.__setattr__(self, "whitening_epsilon", epsilon)
+    checks.instance("sampler", self.sampler, SamplerConfig)
     for name in ("gamma", "num_draws", "alpha", "beta"):
       self.sampler.per_layer(name, len(self.layers))

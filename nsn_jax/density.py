@@ -74,7 +74,7 @@ def layer_fits(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  check_images(nsn, images)
+  images = check_images(nsn, images)
   checks.integer("batch_size", batch_size, 1)
   total = np.zeros((nsn.num_layers, 2))
   for i in range(0, len(images), batch_size):

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import budgets, numerics
-from nsn_jax.filters import Filters, Projection, project
+from nsn_jax import budgets, checks, numerics
+from nsn_jax.filters import Filters, Projection, check_filters, check_patches, project
 
 __all__ = [
   "Assignment",
@@ -20,7 +20,9 @@ __all__ = [
   "add_statistics",
   "assign",
   "e_step",
+  "e_step_core",
   "m_step",
+  "m_step_core",
   "mean_similarity",
   "sum_by_filter",
   "zero_statistics",
@@ -34,13 +36,14 @@ class Statistics(NamedTuple):
   float32 loses the variance of a tight filter among large norms.
 
   Attributes:
-    count: patches assigned to each filter, int32 [K].
+    count: patches assigned to each filter, float32 [K], as the other numbers of patches: whole
+      numbers, exact up to 2**24, and beyond 2**31 still right to seven digits.
     residual_sum: sum of x - centre, float32 [K, kh, kw, C].
     center_sum: count * centre, float32 [K, kh, kw, C].
     square_sum: sum of ||x - centre||^2, float32 [K].
     similarity_sum: sum over all patches of their best similarity, float32 [].
-    num_patches: int32 [].
-    num_below: patches whose best similarity is below the threshold, int32 []. No filter holds
+    num_patches: float32 [].
+    num_below: patches whose best similarity is below the threshold, float32 []. No filter holds
       them, unless the E-step was told to.
   """
 
@@ -72,13 +75,13 @@ def zero_statistics(filters: Filters) -> Statistics:
   k, shape = filters.num_filters, filters.mean.shape
   # numpy's zeros: jax's would compile a program for each shape where nothing else is jitted.
   return Statistics(
-    count=jax.device_put(np.zeros([k], np.int32)),
+    count=jax.device_put(np.zeros([k], np.float32)),
     residual_sum=jax.device_put(np.zeros(shape, np.float32)),
     center_sum=jax.device_put(np.zeros(shape, np.float32)),
     square_sum=jax.device_put(np.zeros([k], np.float32)),
     similarity_sum=jax.device_put(np.zeros([], np.float32)),
-    num_patches=jax.device_put(np.zeros([], np.int32)),
-    num_below=jax.device_put(np.zeros([], np.int32)),
+    num_patches=jax.device_put(np.zeros([], np.float32)),
+    num_below=jax.device_put(np.zeros([], np.float32)),
   )
 
 
@@ -182,7 +185,7 @@ def _chunk_statistics(
   def from_differences() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
     exact, residual = _exact(assignment, centred, projection)
     index, below = members(exact)
-    count = sum_by_filter(jnp.ones_like(index), index, k)
+    count = sum_by_filter(jnp.ones(index.shape, jnp.float32), index, k)
     return (
       exact,
       count,
@@ -193,7 +196,7 @@ def _chunk_statistics(
 
   def from_product() -> tuple[Assignment, jax.Array, jax.Array, jax.Array, jax.Array]:
     index, below = members(assignment)
-    count = sum_by_filter(jnp.ones_like(index), index, k)
+    count = sum_by_filter(jnp.ones(index.shape, jnp.float32), index, k)
     residual = sum_by_filter(centred, index, k) - count[:, None] * projection.mean
     return assignment, count, below, residual, sum_by_filter(assignment.distance, index, k)
 
@@ -208,8 +211,8 @@ def _chunk_statistics(
     center_sum=jnp.zeros_like(residual_sum),  # count * centre, filled in once at the end
     square_sum=square_sum,
     similarity_sum=jnp.sum(jnp.where(valid, found.similarity, 0.0)),
-    num_patches=jnp.sum(valid, dtype=jnp.int32),
-    num_below=jnp.sum(below, dtype=jnp.int32),
+    num_patches=jnp.sum(valid, dtype=jnp.float32),
+    num_below=jnp.sum(below, dtype=jnp.float32),
   )
 
 
@@ -225,7 +228,6 @@ def _chunks(patches: jax.Array, valid: jax.Array, chunk_size: int) -> tuple[jax.
   return patches.reshape(num_chunks, size, d), valid.reshape(num_chunks, size)
 
 
-@functools.partial(jax.jit, static_argnames=("hold_below", "chunk_size"))
 def e_step(
   patches: jax.Array,
   filters: Filters,
@@ -254,14 +256,39 @@ def e_step(
     Additive statistics; see `Statistics`.
 
   Raises:
-    ValueError: where the patches' shape is not the filters'.
+    ValueError: for arguments that are not as above, or do not fit each other.
   """
-  window = filters.mean.shape[1:]
-  if patches.shape[-3:] != window:
-    raise ValueError(
-      f"patches: expected [..., {', '.join(map(str, window))}] as the filters' means are, "
-      f"got shape {tuple(patches.shape)}"
-    )
+  filters = check_filters("filters", filters)
+  patches = check_patches("patches", patches, filters)
+  checks.scalar("threshold", threshold)
+  if valid is not None and (
+    getattr(valid, "dtype", None) != np.bool_ or valid.shape != patches.shape[:-3]
+  ):
+    given = f"{getattr(valid, 'dtype', type(valid).__name__)} {list(np.shape(valid))}"
+    raise ValueError(f"valid: expected bool {list(patches.shape[:-3])}, got {given}")
+  if chunk_size is not None:
+    checks.integer("chunk_size", chunk_size, 1)
+  return e_step_core(
+    jnp.asarray(patches, jnp.float32),
+    filters,
+    threshold,
+    valid,
+    hold_below=bool(hold_below),
+    chunk_size=chunk_size,
+  )
+
+
+@functools.partial(jax.jit, static_argnames=("hold_below", "chunk_size"))
+def e_step_core(
+  patches: jax.Array,
+  filters: Filters,
+  threshold: float | jax.Array,
+  valid: jax.Array | None,
+  *,
+  hold_below: bool,
+  chunk_size: int | None,
+) -> Statistics:
+  """`e_step` of arrays that are known to be right: no value is looked at, nothing waits."""
   d = filters.num_values
   flat = patches.reshape(-1, d)
   counted = jnp.ones(flat.shape[0], bool) if valid is None else valid.reshape(-1)
@@ -279,7 +306,7 @@ def e_step(
   tau = jnp.asarray(threshold, jnp.float32)
   chunks = _chunks(flat, counted, chunk_size or _chunk_size(d))
   total, _ = jax.lax.scan(step, zero, chunks)
-  count = total.count.astype(jnp.float32)[:, None, None, None]
+  count = total.count[:, None, None, None]
   return total._replace(
     residual_sum=total.residual_sum.reshape(filters.mean.shape),
     center_sum=count * filters.mean,
@@ -316,20 +343,19 @@ def _m_step_one(
   residual_sum: jax.Array,
   center: jax.Array,
   square_sum: jax.Array,
-  variance_floor: float | jax.Array,
+  variance_floor: jax.typing.ArrayLike,
 ) -> tuple[jax.Array, jax.Array]:
   """Eq 2-3 for one filter: its mean [kh, kw, C] and variance []."""
-  n = jnp.maximum(count, 1).astype(jnp.float32)
+  n = jnp.maximum(count, 1.0)
   shift = residual_sum / n
   variance = square_sum / n - jnp.sum(shift * shift)
   return center + shift, jnp.maximum(variance, variance_floor)
 
 
-@jax.jit
 def m_step(
   statistics: Statistics,
   previous: Filters | None = None,
-  variance_floor: float | jax.Array = numerics.VARIANCE_FLOOR,
+  variance_floor: jax.typing.ArrayLike = numerics.VARIANCE_FLOOR,
 ) -> Filters:
   """Mean and variance of each filter's patches, Eq 2-3, vmapped over filters.
 
@@ -343,10 +369,35 @@ def m_step(
 
   Returns:
     K filters.
+
+  Raises:
+    ValueError: for arguments that are not as above, or do not fit each other.
   """
+  checks.instance("statistics", statistics, Statistics)
+  sums = statistics.residual_sum
+  shape = np.shape(sums) if previous is None else check_filters("previous", previous).mean.shape
+  per_filter = (statistics.count, statistics.square_sum)
+  if (
+    len(shape) != 4
+    or any(np.shape(x) != shape for x in (sums, statistics.center_sum))
+    or any(np.shape(x) != shape[:1] for x in per_filter)
+  ):
+    raise ValueError(
+      f"statistics: expected sums of shape {list(shape)} and {list(shape[:1])} counts, as of the "
+      f"previous filters, got {[list(np.shape(x)) for x in (sums, *per_filter)]}"
+    )
+  checks.scalar("variance_floor", variance_floor, 0.0)
+  return m_step_core(statistics, previous, variance_floor)
+
+
+@jax.jit
+def m_step_core(
+  statistics: Statistics, previous: Filters | None, variance_floor: jax.typing.ArrayLike
+) -> Filters:
+  """`m_step` of statistics that are known to be right."""
   count = statistics.count
   if previous is None:
-    n = jnp.maximum(count, 1).astype(jnp.float32)[:, None, None, None]
+    n = jnp.maximum(count, 1.0)[:, None, None, None]
     center, variance = statistics.center_sum / n, jnp.full(count.shape, jnp.inf, jnp.float32)
   else:
     center, variance = previous

@@ -1,14 +1,31 @@
 """Files that are whole or not there, and the folder of what can be made again."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
+import re
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["cache_dir", "read_json", "replacing", "write_bytes", "write_json", "write_text"]
+import numpy as np
+
+__all__ = [
+  "cache_dir",
+  "digest",
+  "read_json",
+  "remove_leftovers",
+  "replacing",
+  "write_bytes",
+  "write_json",
+  "write_text",
+]
+
+#: What `replacing` writes to, by its ending.
+_LEFTOVER = re.compile(r".+\.[0-9a-f]{32}\.tmp")
 
 
 def cache_dir() -> pathlib.Path:
@@ -20,18 +37,55 @@ def cache_dir() -> pathlib.Path:
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """A place beside `path` to write to; what is there moves to `path` when the block ends well.
 
-  So no reader ever sees half a file, and an interrupted writer leaves the one before as it was.
+  So no reader ever sees half a file, and an interrupted writer leaves the one before as it was. The
+  content is on the disk before it takes the name, so that a machine that stops leaves either.
 
   Raises:
-    OSError: where the file cannot be moved.
+    OSError: where the file cannot be written or moved.
   """
   target = pathlib.Path(path)
   temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
   try:
     yield temporary
+    _sync(temporary)
     temporary.replace(target)
+    _sync(target.parent)
   finally:  # Also after Ctrl-C: half a data set may be gigabytes.
     temporary.unlink(missing_ok=True)
+
+
+def _sync(path: pathlib.Path) -> None:
+  """Has the system write a file, or a folder's names, to the disk."""
+  if path.is_dir() and os.name == "nt":  # Windows opens no folders.
+    return
+  handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+  try:
+    os.fsync(handle)
+  finally:
+    os.close(handle)
+
+
+def remove_leftovers(
+  folder: str | os.PathLike[str], older_than_s: float = 0.0
+) -> list[pathlib.Path]:
+  """Removes what killed writers left in a folder.
+
+  Args:
+    folder: where they wrote; one that is not there has none.
+    older_than_s: seconds; younger ones may be a living writer's.
+
+  Returns:
+    What was removed.
+  """
+  removed = []
+  place = pathlib.Path(folder)
+  for path in place.iterdir() if place.is_dir() else ():
+    # Another process may be at the same.
+    with contextlib.suppress(FileNotFoundError):
+      if _LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime >= older_than_s:
+        path.unlink()
+        removed.append(path)
+  return removed
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -50,6 +104,16 @@ def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
   write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def digest(arrays: Mapping[str, np.ndarray], text: str = "") -> str:
+  """A checksum, SHA-256, of named arrays and a text: names, dtypes, shapes and values count."""
+  found = hashlib.sha256(text.encode())
+  for name in sorted(arrays):
+    array = np.ascontiguousarray(arrays[name])
+    found.update(f"{name} {array.dtype.str} {array.shape}".encode())
+    found.update(array.view(np.uint8).data if array.size else b"")
+  return found.hexdigest()
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
   """The JSON object of a file; empty where there is none.
 
@@ -60,7 +124,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
   except FileNotFoundError:
     return {}
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path}: expected JSON, got a damaged file ({error})") from error
   if not isinstance(found, dict):
     raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}")

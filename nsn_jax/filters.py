@@ -1,14 +1,23 @@
 """Gaussian filters and their similarity to a patch (Eq 1)."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from nsn_jax import numerics
+from nsn_jax import checks, numerics
 
-__all__ = ["Filters", "Projection", "feature_map", "project", "similarity"]
+__all__ = [
+  "Filters",
+  "Projection",
+  "check_filters",
+  "check_patches",
+  "feature_map",
+  "project",
+  "similarity",
+]
 
 
 class Filters(NamedTuple):
@@ -35,6 +44,51 @@ class Filters(NamedTuple):
   def num_values(self) -> int:
     """D = kh*kw*C, the number of values of a patch."""
     return math.prod(self.mean.shape[1:])
+
+
+def check_filters(name: str, filters: Any) -> Filters:
+  """The filters, in native byte order.
+
+  Raises:
+    ValueError: for what is not at least one filter whose arrays belong together. Inside jit shapes
+      and dtypes are checked; outside also that means are finite and variances above 0, where +inf
+      is an unborn filter's.
+  """
+  checks.instance(name, filters, Filters)
+  filters = Filters(
+    checks.floats(f"{name}.mean", filters.mean, "K, kh, kw, C"),
+    checks.floats(f"{name}.variance", filters.variance, "K"),
+  )
+  if 0 in filters.mean.shape or filters.mean.shape[:1] != filters.variance.shape:
+    raise ValueError(
+      f"{name}: expected means [K, kh, kw, C] and variances [K] of at least one filter, got "
+      f"{tuple(filters.mean.shape)} and {tuple(filters.variance.shape)}"
+    )
+  if checks.concrete(filters.mean) and checks.concrete(filters.variance):
+    checks.extent(f"{name}.mean", filters.mean)
+    variance = np.asarray(filters.variance)
+    if not (variance > 0).all():  # Written so that NaN fails.
+      raise ValueError(f"{name}.variance: expected numbers above 0, got {variance.min()}")
+  return filters
+
+
+def check_patches(name: str, patches: Any, filters: Filters) -> Any:
+  """The patches, in native byte order.
+
+  Raises:
+    ValueError: unless they are a float array [..., kh, kw, C] of the filters' window, finite where
+      values can be looked at.
+  """
+  window = tuple(filters.mean.shape[1:])
+  layout = f"..., {', '.join(map(str, window))}"
+  patches = checks.floats(name, patches, layout)
+  if tuple(patches.shape[-3:]) != window:
+    raise ValueError(
+      f"{name}: expected [{layout}] as the filters' means are, got shape {tuple(patches.shape)}"
+    )
+  if checks.concrete(patches) and 0 not in patches.shape:
+    checks.extent(name, patches)
+  return patches
 
 
 class Projection(NamedTuple):
@@ -90,18 +144,15 @@ def similarity(patches: jax.Array, filters: Filters) -> jax.Array:
     s_j, float32 [..., K], unbounded; -inf for unborn filters.
 
   Raises:
-    ValueError: where the patches' shape is not the filters'.
+    ValueError: for filters or patches that are not as above, or do not fit each other.
 
   >>> one = Filters(mean=jnp.ones([1, 1, 1, 2]), variance=jnp.ones([1]))
   >>> float(similarity(jnp.zeros([1, 1, 2]), one)[0])
   -1.0
   """
-  window = filters.mean.shape[1:]
-  if patches.shape[-3:] != window:
-    raise ValueError(
-      f"patches: expected [..., {', '.join(map(str, window))}] as the filters' means are, "
-      f"got shape {tuple(patches.shape)}"
-    )
+  filters = check_filters("filters", filters)
+  patches = check_patches("patches", patches, filters)
+  patches = jnp.asarray(patches, jnp.float32)
   projection = project(filters)
   centred = patches.reshape(-1, filters.num_values) - projection.center
   product = jnp.dot(centred, projection.weight.T, precision=numerics.PRECISION)

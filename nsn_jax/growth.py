@@ -106,7 +106,7 @@ def _unborn_where(drop: jax.Array, bank: Filters) -> Filters:
 @functools.partial(jax.jit, static_argnames="capacity")
 def first_filter(key: jax.Array, patches: jax.Array, floor: float, *, capacity: int) -> Filters:
   """A bank of one filter at a random patch, its variance the mean squared distance to it."""
-  mean = patches[jax.random.randint(key, (), 0, patches.shape[0])]
+  mean = patches[jax.random.randint(key, (), 0, patches.shape[0], jnp.int32)]
   variance = jnp.mean(jnp.sum((patches - mean) ** 2, axis=(1, 2, 3)))
   bank_mean = jnp.zeros((capacity, *patches.shape[1:]), jnp.float32).at[0].set(mean)
   # Not weakly typed, or the next step would be compiled twice.
@@ -145,13 +145,13 @@ def _pick_seeds(
   """
   pool_key, first_key, spread_key = jax.random.split(key, 3)
   # Gumbel top-k is a weighted draw without replacement.
-  noise = jax.random.gumbel(pool_key, weight.shape)
+  noise = jax.random.gumbel(pool_key, weight.shape, jnp.float32)
   score, pool = jax.lax.top_k(
     jnp.log(weight) + noise, min(_OVERSAMPLING * num_seeds, weight.shape[0])
   )
   candidates, valid = patches[pool], jnp.isfinite(score)
   between = _squared_distances(candidates, candidates)
-  first = jax.random.categorical(first_key, jnp.where(valid, 0.0, -jnp.inf))
+  first = jax.random.categorical(first_key, jnp.where(valid, jnp.float32(0.0), -jnp.inf))
 
   def step(
     carry: tuple[jax.Array, jax.Array], step_key: jax.Array
@@ -162,7 +162,7 @@ def _pick_seeds(
     following = jax.random.categorical(step_key, jnp.log(distance))
     return (nearest, following), (chosen, distance[following] > 0.0)
 
-  start = (jnp.full(pool.shape, jnp.inf), first)
+  start = (jnp.full(pool.shape, jnp.inf, jnp.float32), first)
   _, (chosen, distinct) = jax.lax.scan(step, start, jax.random.split(spread_key, num_seeds))
   distinct = jnp.concatenate([jnp.ones(1, bool), distinct[:-1]])
   return candidates[chosen], valid[chosen] & distinct
@@ -198,12 +198,14 @@ def _propose(
   distance = jnp.where(valid, _squared_distances(flat, seeds), jnp.inf)
   nearest = jnp.argmin(distance, axis=1)
   taken = eligible & (jnp.min(distance, axis=1) < found.distance)
-  member = jax.nn.one_hot(jnp.where(taken, nearest, num_seeds), num_seeds, axis=0)
+  member = jax.nn.one_hot(
+    jnp.where(taken, nearest, num_seeds), num_seeds, dtype=jnp.float32, axis=0
+  )
   count = jnp.sum(member, axis=1)
   n = jnp.maximum(count, 1.0)
   # About the seed, as em.e_step does it about the filter's mean.
-  total = jnp.dot(member, flat, precision=numerics.PRECISION)
-  shift = (total - count[:, None] * seeds) / n[:, None]
+  residual = flat - seeds[nearest]
+  shift = jnp.dot(member, residual, precision=numerics.PRECISION) / n[:, None]
   nearest_distance = jnp.where(taken, jnp.min(distance, axis=1), 0.0)
   square = jnp.dot(member, nearest_distance, precision=numerics.PRECISION) / n
   variance = jnp.maximum(square - jnp.sum(shift * shift, axis=1), floor)
@@ -240,8 +242,8 @@ def _em_steps(
 
   def step(index: jax.Array, carry: tuple[Filters, em.Statistics]) -> tuple[Filters, em.Statistics]:
     bank, _ = carry
-    statistics = em.e_step(patches, bank, threshold, hold_below=True)
-    found = em.m_step(statistics, bank, floor)
+    statistics = em.e_step_core(patches, bank, threshold, None, hold_below=True, chunk_size=None)
+    found = em.m_step_core(statistics, bank, floor)
     keep_one = jnp.arange(bank.num_filters) == jnp.argmax(statistics.count)
     found = _unborn_where((statistics.count < min_patches) & ~keep_one, found)
     bank = jax.tree.map(lambda new, old: jnp.where(index < steps, new, old), found, bank)
@@ -352,7 +354,7 @@ def exchange_step(
   found = em.assign(patches, bank)
   weight = found.distance / bank.variance[found.index]
   key = jax.random.fold_in(key, step)
-  anywhere, apart = jnp.ones_like(weight, bool), jnp.zeros([])
+  anywhere, apart = jnp.ones_like(weight, bool), jnp.zeros([], jnp.float32)
   new = _propose(key, patches, found, weight, anywhere, num_seeds, apart, floor)
   loss = _removal_loss(bank, found)
   tried = min(num_seeds, bank.num_filters)

@@ -1,6 +1,7 @@
 """Training one layer: growth on a sample of patches, then EM on all of them, their number fixed."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nsn_jax import em, growth, stream
@@ -40,6 +41,8 @@ def grow(
   tau, floor = np.float32(config.threshold), np.float32(config.variance_floor)
   num_seeds = config.seeds_per_step
   size = patches.shape[0]
+  # About a centre, as EM is: far from 0 float32 has no digits left for what lies between patches.
+  patches, center = _centred(patches)
   capacity = growth.capacity_for(1 + num_seeds)
   bank = growth.first_filter(first_key, patches, floor, capacity=capacity)
   info = growth.unknown(1)
@@ -64,6 +67,11 @@ def grow(
       min_patches=config.min_patches,
     )
     found = _read(info)
+    if not found[0]:  # Distances beyond float32, or none that is a number.
+      raise ValueError(
+        "feature_maps: expected values whose squared distances are float32 numbers, got patches "
+        "that no filter can hold: all were lost in growth"
+      )
     log.patches += size * (config.em_steps + 2)
     log.step("growth", step, 0, found, size)
     # Of a thousand filters the last come a few a step, at the price of a pass each.
@@ -91,7 +99,15 @@ def grow(
     )
     log.patches += size * (config.em_steps + 2)
     log.step("exchange", step, config.exchange_steps, _read(info), size)
-  return bank
+  # On the host, as the bank's size is a new one each time: no program is compiled for it.
+  return bank._replace(mean=jax.device_put(np.asarray(bank.mean) + np.asarray(center)))
+
+
+@jax.jit
+def _centred(patches: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Patches about their mean, and the mean."""
+  center = jnp.mean(patches, axis=0)
+  return patches - center, center
 
 
 def refine(
@@ -108,11 +124,11 @@ def refine(
   last = -np.inf
   for step in range(config.max_passes):
     before, total = log.patches, em.zero_statistics(filters)
-    for running, done in stream.statistics(maps, filters, config.threshold, kernel, stride):
-      total = running
+    for found, done in stream.statistics(maps, filters, config.threshold, kernel, stride):
+      total = found if found is not None else total
       log.patches = before + done * positions
       log.partial("em", step, config.max_passes, done / maps.num_images)
-    filters = em.m_step(total, filters, np.float32(config.variance_floor))
+    filters = em.m_step_core(total, filters, np.float32(config.variance_floor))
     num_patches, num_below, similarity_sum = jax.device_get(
       (total.num_patches, total.num_below, total.similarity_sum)
     )

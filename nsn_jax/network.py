@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +11,27 @@ import numpy as np
 
 from nsn_jax import checks
 from nsn_jax.config import LayerConfig, NetworkConfig
-from nsn_jax.filters import Filters, feature_map
+from nsn_jax.filters import Filters, check_filters, feature_map
 from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.whitening import Whitening, whiten
 
-__all__ = ["NSN", "check_images", "check_trained", "encode", "first_map", "layer_map", "map_sizes"]
+__all__ = [
+  "NSN",
+  "check_images",
+  "check_sound",
+  "check_trained",
+  "encode",
+  "first_map",
+  "layer_map",
+  "map_sizes",
+]
 
 
 @functools.partial(
   jax.tree_util.register_dataclass, data_fields=["filters", "whitening"], meta_fields=["config"]
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class NSN:
   """A trained network: a pytree of arrays, its configuration static.
 
@@ -97,20 +107,92 @@ def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
   Raises:
     ValueError: for images that are not as above, or not what the network was trained on.
   """
-  check_images(nsn, images)
+  images = check_images(nsn, images)
   return _encode(nsn, jnp.asarray(images))
 
 
+def check_sound(name: str, nsn: Any) -> None:
+  """Raises ValueError unless the arrays of a network, whole or trained in part, make one.
+
+  Its layers' filters fit their configurations and each other, and the whitening's arrays the
+  images; all are float32 and finite, variances above 0.
+  """
+  checks.instance(name, nsn, NSN)
+  config = nsn.config
+  checks.instance(f"{name}.config", config, NetworkConfig)
+  if not isinstance(nsn.filters, tuple) or len(nsn.filters) > len(config.layers):
+    raise ValueError(
+      f"{name}.filters: expected a tuple of at most {len(config.layers)}, as many layers as are "
+      f"configured, got {len(nsn.filters) if isinstance(nsn.filters, tuple) else nsn.filters!r}"
+    )
+  channels = None
+  if (nsn.whitening is None) != (config.whitening_epsilon is None):
+    raise ValueError(
+      f"{name}.whitening: expected one where config.whitening_epsilon is given, and none else, got "
+      f"{type(nsn.whitening).__name__} and {config.whitening_epsilon}"
+    )
+  if nsn.whitening is not None:
+    channels = _check_whitening(f"{name}.whitening", nsn.whitening, config)
+  for index, (filters, layer) in enumerate(zip(nsn.filters, config.layers, strict=False)):
+    title = f"{name}.filters[{index}]"
+    check_filters(title, filters)
+    _check_array(f"{title}.mean", filters.mean)
+    _check_array(f"{title}.variance", filters.variance)
+    expected = (layer.kernel, layer.kernel, channels or filters.mean.shape[-1])
+    if tuple(filters.mean.shape[1:]) != expected:
+      raise ValueError(
+        f"{title}.mean: expected shape [K, {', '.join(map(str, expected))}], "
+        f"got {tuple(filters.mean.shape)}"
+      )
+    channels = filters.num_filters
+
+
+def _check_whitening(name: str, whitening: Any, config: NetworkConfig) -> int:
+  """Checks a whitening's arrays and returns its number of channels."""
+  checks.instance(name, whitening, Whitening)
+  for field, value in whitening._asdict().items():
+    _check_array(f"{name}.{field}", value)
+  if len(whitening.mean.shape) != 3:
+    raise ValueError(f"{name}.mean: expected [H, W, C], got shape {tuple(whitening.mean.shape)}")
+  h, w, c = whitening.mean.shape
+  try:
+    top = map_sizes((h, w), config.layers)[-1]
+  except ValueError as error:
+    raise ValueError(f"{name}.mean: {h} x {w} images do not fit the layers: {error}") from None
+  if top != (1, 1):
+    raise ValueError(f"{name}.mean: expected {h} x {w} images to end at a 1 x 1 map")
+  for field in ("transform", "inverse"):
+    given = tuple(getattr(whitening, field).shape)
+    if given != (c, h * w, h * w):
+      raise ValueError(f"{name}.{field}: expected shape {(c, h * w, h * w)}, got {given}")
+  return c
+
+
+def _check_array(name: str, value: Any) -> None:
+  """Raises ValueError unless an array is float32, not empty, and finite."""
+  dtype = getattr(value, "dtype", None)
+  # Either byte order; JAX's small floats are of another kind.
+  if dtype is None or (dtype.kind, dtype.itemsize) != ("f", 4) or 0 in value.shape:
+    given = type(value).__name__ if dtype is None else f"{dtype} {list(value.shape)}"
+    raise ValueError(f"{name}: expected a float32 array that is not empty, got {given}")
+  checks.extent(name, value)
+
+
 def check_trained(nsn: NSN) -> None:
-  """Raises ValueError for a network without a layer."""
+  """Raises ValueError for what is no network, or one without a layer."""
+  checks.instance("nsn", nsn, NSN)
   if not nsn.filters:
     raise ValueError("nsn: expected a network of at least one trained layer, got none")
 
 
-def check_images(nsn: NSN, images: np.ndarray | jax.Array) -> None:
-  """Raises ValueError unless the images are such as the network was trained on."""
+def check_images(nsn: NSN, images: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
+  """The images, in native byte order.
+
+  Raises:
+    ValueError: unless they are such as the network was trained on.
+  """
   check_trained(nsn)
-  checks.images("images", images)
+  images = checks.images("images", images)
   channels = nsn.filters[0].mean.shape[-1]
   if images.shape[-1] != channels:
     raise ValueError(
@@ -118,3 +200,4 @@ def check_images(nsn: NSN, images: np.ndarray | jax.Array) -> None:
       f"got shape {tuple(images.shape)}"
     )
   map_sizes(images.shape[1:3], nsn.config.layers[: nsn.num_layers])
+  return images

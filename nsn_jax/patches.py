@@ -4,6 +4,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from nsn_jax import checks
 
 __all__ = [
   "covered_size",
@@ -30,13 +33,13 @@ def covered_size(positions: int, kernel: int, stride: int) -> int:
 
 
 def _check_window(kernel: int, stride: int) -> None:
-  if kernel < 1 or stride < 1:
+  whole = all(isinstance(side, int | np.integer) for side in (kernel, stride))
+  if not whole or kernel < 1 or stride < 1:
     raise ValueError(
-      f"kernel and stride: expected positive integers, got kernel={kernel}, stride={stride}"
+      f"kernel and stride: expected positive integers, got kernel={kernel!r}, stride={stride!r}"
     )
 
 
-@functools.partial(jax.jit, static_argnames=("kernel", "stride"))
 def extract_patches(images: jax.Array, kernel: int, stride: int) -> jax.Array:
   """Cuts images, or feature maps, into patches.
 
@@ -55,15 +58,22 @@ def extract_patches(images: jax.Array, kernel: int, stride: int) -> jax.Array:
   (2, 13, 13, 4, 4, 1)
   """
   _check_window(kernel, stride)
-  if images.ndim != 4:
-    raise ValueError(f"images: expected [N, H, W, C], got shape {tuple(images.shape)}")
-  height, width = images.shape[1:3]
+  shape = getattr(images, "shape", None)
+  if shape is None or len(shape) != 4:
+    given = type(images).__name__ if shape is None else f"shape {tuple(shape)}"
+    raise ValueError(f"images: expected [N, H, W, C], got {given}")
+  height, width = shape[1:3]
   if kernel > min(height, width):
     raise ValueError(
       f"images: expected at least kernel={kernel} pixels a side, got {height} x {width}"
     )
-  h = num_positions(height, kernel, stride)
-  w = num_positions(width, kernel, stride)
+  return _extract(jnp.asarray(checks.native(images)), kernel, stride)
+
+
+@functools.partial(jax.jit, static_argnames=("kernel", "stride"))
+def _extract(images: jax.Array, kernel: int, stride: int) -> jax.Array:
+  h = num_positions(images.shape[1], kernel, stride)
+  w = num_positions(images.shape[2], kernel, stride)
   if h == w == 1:  # the window is the whole map: a view, no copy
     return images[:, None, None, :kernel, :kernel]
   # One strided slice per offset in the window: a gather, or a convolution with the identity, gives
@@ -121,7 +131,6 @@ def overlap_count(h: int, w: int, kernel: tuple[int, int], stride: int) -> jax.A
   return sum_patches(jnp.ones([1, h, w, *kernel, 1], jnp.float32), stride)
 
 
-@functools.partial(jax.jit, static_argnames="stride")
 def stitch_patches(patches: jax.Array, stride: int) -> jax.Array:
   """Puts patches back into images, averaging where they overlap (NSN-Gen's last step, after Eq 5).
 
@@ -139,8 +148,12 @@ def stitch_patches(patches: jax.Array, stride: int) -> jax.Array:
     ValueError: for a wrong rank.
   """
   _check_window(1, stride)
-  if patches.ndim != 6:
-    raise ValueError(f"patches: expected [N, h, w, kh, kw, C], got shape {tuple(patches.shape)}")
+  patches = checks.floats("patches", patches, "N, h, w, kh, kw, C")
+  return _stitch(jnp.asarray(patches), stride)
+
+
+@functools.partial(jax.jit, static_argnames="stride")
+def _stitch(patches: jax.Array, stride: int) -> jax.Array:
   h, w, kh, kw = patches.shape[1:5]
   count = overlap_count(h, w, (kh, kw), stride)
   return sum_patches(patches, stride) / jnp.maximum(count, 1.0)

@@ -157,6 +157,6 @@ def get(name: str) -> NetworkConfig:
   >>> len(get("mnist").layers)
   3
   """
-  if name not in _PRESETS:
+  if not isinstance(name, str) or name not in _PRESETS:
     raise ValueError(f"preset: expected one of {', '.join(_PRESETS)}, got {name!r}")
   return _PRESETS[name]

@@ -66,7 +66,7 @@ def draw_weights(
   # The largest is taken off before gamma, which may be large enough to overflow with it.
   odds = jnp.exp(gamma * (feature_map - jnp.max(feature_map, axis=-1, keepdims=True)))
   cumulative = jnp.cumsum(odds, axis=-1)
-  uniform = jax.vmap(lambda key: jax.random.uniform(key, (h, w, num_draws)))(keys)
+  uniform = jax.vmap(lambda key: jax.random.uniform(key, (h, w, num_draws), jnp.float32))(keys)
   height = uniform * cumulative[..., -1:]
   rank = jnp.arange(k)
 
@@ -115,7 +115,7 @@ def decode_layer(
   spread = jnp.broadcast_to(per_value.reshape(n, h, w, 1, 1, 1), (n, h, w, window[0], window[1], 1))
   count = jnp.maximum(overlap_count(h, w, (window[0], window[1]), stride), 1.0)
   deviation = jnp.asarray(knobs.alpha) * knobs.beta * jnp.sqrt(sum_patches(spread, stride)) / count
-  eps = jax.vmap(lambda key: jax.random.normal(key, below.shape[1:]))(noise_keys)
+  eps = jax.vmap(lambda key: jax.random.normal(key, below.shape[1:], jnp.float32))(noise_keys)
   return below + deviation * eps
 
 
@@ -164,8 +164,7 @@ def _decode_group(
   noise_keys, decode_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
   if feature_map is None:
     shape = (1, 1, used[-1].num_filters)
-    feature_map = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
-  # Keys of the old kind have an axis of their own.
+    feature_map = jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32))(noise_keys)
   parts = [x.reshape(-1, batch, *x.shape[1:]) for x in (decode_keys, feature_map)]
   decoded = jax.lax.map(lambda part: _decode(part[0], part[1], used, knobs, static), parts)
   decoded = decoded.reshape(-1, *decoded.shape[2:])
@@ -253,6 +252,14 @@ def _layer_index(name: str, layer: int | None, nsn: NSN) -> int:
   return int(layer)
 
 
+def _settings(nsn: NSN, sampler: SamplerConfig | None) -> SamplerConfig:
+  """The given sampler, or the network's own."""
+  if sampler is None:
+    return nsn.config.sampler
+  checks.instance("sampler", sampler, SamplerConfig)
+  return sampler
+
+
 def sample(
   key: jax.Array,
   nsn: NSN,
@@ -278,10 +285,10 @@ def sample(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   checks.integer("num_samples", num_samples, 1)
   top = _layer_index("layer", layer, nsn)
-  return _run(key, nsn, sampler or nsn.config.sampler, None, int(num_samples), 0, top)
+  return _run(key, nsn, _settings(nsn, sampler), None, int(num_samples), 0, top)
 
 
 def decode(
@@ -310,11 +317,15 @@ def decode(
     ValueError: for arguments that are not as above, or, where the network whitens, a map that
       decodes to more than one image.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   top = _layer_index("layer", layer, nsn)
-  checks.feature_maps("feature_map", feature_map, nsn.filters[top].num_filters)
+  feature_map = checks.feature_maps("feature_map", feature_map, nsn.filters[top].num_filters)
   lowest = 0
   if stop_layer is not None:
+    if top == 0:
+      raise ValueError(
+        f"stop_layer: expected None where layer is 0, the lowest, got {stop_layer!r}"
+      )
     checks.integer("stop_layer", stop_layer, 0, top - 1)
     lowest = int(stop_layer) + 1
   if nsn.whitening is not None and lowest == 0:
@@ -329,4 +340,4 @@ def decode(
         f"whitening was fitted, got one of {height} x {width}"
       )
   count = feature_map.shape[0]
-  return _run(key, nsn, sampler or nsn.config.sampler, feature_map, count, lowest, top)
+  return _run(key, nsn, _settings(nsn, sampler), feature_map, count, lowest, top)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from nsn_jax import files, network
+from nsn_jax import checks, files, network
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
@@ -21,32 +21,38 @@ from nsn_jax.whitening import Whitening
 __all__ = ["load", "save"]
 
 _FORMAT = "nsn_jax"
-_VERSION = 1
+#: 2: all metadata in one entry, as those of several come in any order, and a checksum in it.
+_VERSION = 2
 
 
 def save(path: str | os.PathLike[str], nsn: NSN) -> None:
   """Writes a network, whole or trained in part, to one file.
 
-  The file is complete or not there: it is written beside its place and moved.
+  The file is complete or not there: it is written beside its place and moved. Equal networks are
+  equal bytes, and what is written, `load` takes.
 
   Raises:
+    ValueError: for a network whose arrays do not make one: of other shapes than configured, not
+      float32, not finite, or with unborn filters.
     OSError: where `path` cannot be written.
   """
+  target = checks.path("path", path)
+  network.check_sound("nsn", nsn)
   arrays: dict[str, np.ndarray] = {}
   for index, filters in enumerate(nsn.filters):
     for field, value in filters._asdict().items():
-      # safetensors writes the buffer as it lies.
-      arrays[f"filters.{index}.{field}"] = np.ascontiguousarray(value)
+      arrays[f"filters.{index}.{field}"] = np.asarray(value)
+      if not np.isfinite(arrays[f"filters.{index}.{field}"]).all():
+        raise ValueError(f"nsn.filters[{index}].{field}: expected born filters only, got others")
   if nsn.whitening is not None:
     for field, value in nsn.whitening._asdict().items():
-      arrays[f"whitening.{field}"] = np.ascontiguousarray(value)
-  metadata = {
-    "format": _FORMAT,
-    "version": str(_VERSION),
-    "config": json.dumps(dataclasses.asdict(nsn.config)),
-  }
-  data = safetensors.numpy.save(arrays, metadata)
-  files.write_bytes(path, data)
+      arrays[f"whitening.{field}"] = np.asarray(value)
+  # safetensors writes the buffer as it lies.
+  arrays = {name: np.ascontiguousarray(value, np.float32) for name, value in arrays.items()}
+  config = json.dumps(dataclasses.asdict(nsn.config), sort_keys=True)
+  entry = {"version": _VERSION, "config": config, "sha256": files.digest(arrays, config)}
+  metadata = {_FORMAT: json.dumps(entry, sort_keys=True)}
+  files.write_bytes(target, safetensors.numpy.save(arrays, metadata))
 
 
 def _config(text: str) -> NetworkConfig:
@@ -57,48 +63,48 @@ def _config(text: str) -> NetworkConfig:
   return NetworkConfig(**plain)
 
 
-def _checked(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
+def _entry(metadata: Mapping[str, str]) -> tuple[str, str | None]:
+  """Configuration and checksum, if any, of a file's metadata.
+
+  Raises:
+    ValueError: for a foreign file, or one of another version.
+  """
+  if _FORMAT in metadata:
+    entry: dict[str, Any] = json.loads(metadata[_FORMAT])
+    known: int | str = _VERSION
+  elif metadata.get("format") == _FORMAT:  # Version 1: an entry each, no checksum.
+    entry, known = dict(metadata), "1"
+  else:
+    raise ValueError(f"expected a model file of {_FORMAT}, got another file")
+  if entry["version"] != known:
+    raise ValueError(f"expected version 1 or {_VERSION}, got version {entry['version']}")
+  return entry["config"], None if known == "1" else str(entry["sha256"])
+
+
+def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
   """Arrays to a network. Raises LookupError or ValueError where they do not fit together."""
-  for name, value in arrays.items():
-    if value.dtype != np.float32 or not np.isfinite(value).all():
-      raise ValueError(f"array {name}: expected finite float32, got {value.dtype} or not finite")
 
   def take(name: str) -> jax.Array:
-    return jnp.asarray(arrays.pop(name))
+    value = arrays.pop(name)
+    if value.dtype != np.float32:  # JAX would make it one without a word.
+      raise ValueError(f"array {name}: expected float32, got {value.dtype}")
+    return jnp.asarray(value)
 
   whitening = None
   if config.whitening_epsilon is not None:
     whitening = Whitening(*(take(f"whitening.{name}") for name in Whitening._fields))
-    if whitening.mean.ndim != 3:
-      raise ValueError(f"array whitening.mean: expected [H, W, C], got {whitening.mean.shape}")
-    h, w, c = whitening.mean.shape
-    if network.map_sizes((h, w), config.layers)[-1] != (1, 1):
-      raise ValueError(f"array whitening.mean: expected {h} x {w} images to end at a 1 x 1 map")
-    for name in ("transform", "inverse"):
-      if getattr(whitening, name).shape != (c, h * w, h * w):
-        raise ValueError(
-          f"array whitening.{name}: expected shape {(c, h * w, h * w)}, "
-          f"got {getattr(whitening, name).shape}"
-        )
   stack: list[Filters] = []
-  channels = None if whitening is None else whitening.mean.shape[-1]
-  for index, layer in enumerate(config.layers):
+  for index in range(len(config.layers)):
     if not arrays:
       break  # trained in part
-    filters = Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields))
-    mean, variance = filters
-    expected = (variance.size, layer.kernel, layer.kernel, channels or mean.shape[-1])
-    some = variance.ndim == 1 and variance.size
-    if not some or mean.shape != expected or not (variance > 0).all():
-      raise ValueError(
-        f"array filters.{index}.mean: expected shape {expected} and positive "
-        f"variances, got {mean.shape}"
-      )
-    channels = variance.size
-    stack.append(filters)
+    stack.append(Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields)))
+    if not np.isfinite(stack[-1].variance).all():
+      raise ValueError(f"array filters.{index}.variance: expected finite values")
   if arrays:
     raise ValueError(f"unknown arrays {sorted(arrays)}")
-  return NSN(tuple(stack), whitening, config)
+  nsn = NSN(tuple(stack), whitening, config)
+  network.check_sound("network", nsn)
+  return nsn
 
 
 def load(path: str | os.PathLike[str]) -> NSN:
@@ -106,28 +112,22 @@ def load(path: str | os.PathLike[str]) -> NSN:
 
   Raises:
     FileNotFoundError: where there is no such file.
-    ValueError: for a truncated file, a foreign one, one of another version, or one whose arrays
-      do not make a network.
+    ValueError: for a truncated file, a foreign one, one of another version, one whose checksum is
+      another, or one whose arrays do not make a network.
   """
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise FileNotFoundError(f"path: expected a model file, found none at {path}")
+  source = checks.path("path", path)
+  if not source.is_file():
+    raise FileNotFoundError(f"path: expected a model file, found none at {source}")
   try:
-    with safetensors.safe_open(path, framework="numpy") as file:
-      metadata = file.metadata() or {}
-      if metadata.get("format") != _FORMAT:
-        raise ValueError(f"path: expected a model file of {_FORMAT}, got another file: {path}")
-      if metadata.get("version") != str(_VERSION):
-        raise ValueError(
-          f"path: expected a model file of version {_VERSION}, got version "
-          f"{metadata.get('version')}: {path}"
-        )
+    with safetensors.safe_open(source, framework="numpy") as file:
+      config, checksum = _entry(file.metadata() or {})
       arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if checksum is not None and checksum != files.digest(arrays, config):
+      raise ValueError("expected the checksum that was written, got another: it is damaged")
+    return _assembled(arrays, _config(config))
   except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # dtypes unknown to it
     raise ValueError(
-      f"path: expected a whole model file, got a truncated or foreign one: {path} ({error})"
+      f"path: expected a whole model file, got a truncated or foreign one: {source} ({error})"
     ) from error
-  try:
-    return _checked(arrays, _config(metadata["config"]))
-  except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
-    raise ValueError(f"path: the model file does not make a network: {path} ({error})") from error
+  except (LookupError, ValueError, RecursionError) as error:
+    raise ValueError(f"path: the model file does not make a network: {source} ({error})") from error

@@ -18,6 +18,8 @@ from nsn_jax.whitening import Whitening
 
 __all__ = ["Encoder", "MapStream", "above", "of_images", "sample_patches", "statistics"]
 
+#: Patches after which sums go to the host, in float64: above so many float32 counts no longer.
+_FOLDED_PATCHES = 1 << 24
 #: Share of the memory budget that whitened images may take.
 _WHITENED_SHARE = 4
 #: Patches drawn from one image for growth, where there are images enough. More of fewer images
@@ -117,7 +119,7 @@ def _accumulate(
     valid = jnp.broadcast_to(
       (first + jnp.arange(size) < num_valid)[:, None, None], patches.shape[:3]
     )
-    found = em.e_step(patches, filters, threshold, valid=valid, hold_below=True)
+    found = em.e_step_core(patches, filters, threshold, valid, hold_below=True, chunk_size=None)
     return em.add_statistics(total, found), None
 
   parts = (maps.reshape(num_parts, size, *maps.shape[1:]), size * jnp.arange(num_parts))
@@ -203,18 +205,20 @@ def sample_patches(
 
 def statistics(
   stream: MapStream, filters: Filters, threshold: float, kernel: int, stride: int
-) -> Iterator[tuple[em.Statistics, int]]:
+) -> Iterator[tuple[em.Statistics | None, int]]:
   """One E-step over all maps, each patch held by its argmax filter.
 
-  Yields the running total and the number of images done, batch by batch; the last total is the
-  pass's. Peak memory beside the base is one batch of patches.
+  Yields, batch by batch, the number of images done, and with the last the pass's statistics, None
+  before. Peak memory beside the base is one batch of patches.
   """
   window = (kernel, stride)
   # Each batch reads and adds up arrays as large as all filters: a batch as large makes up for it.
   size = _batch_images(stream, window, at_least=filters.mean.nbytes)
   num_parts = _parts_at_once(stream, size)
-  total = em.zero_statistics(filters)
-  done = 0
+  h, w, _ = stream.map_shape
+  positions = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
+  total, folded = em.zero_statistics(filters), None
+  done, since = 0, 0
   for base, num_valid in _batches(stream.base, size * num_parts):
     total = _accumulate(
       total,
@@ -227,7 +231,24 @@ def statistics(
       num_parts,
     )
     done += num_valid
-    yield total, done
+    since += num_valid * positions
+    if since >= _FOLDED_PATCHES:
+      folded, since = _fold(folded, total), 0
+      total = em.zero_statistics(filters)
+    if done < stream.num_images:
+      yield None, done
+  yield total if folded is None else _single(_fold(folded, total)), done
+
+
+def _fold(folded: em.Statistics | None, total: em.Statistics) -> em.Statistics:
+  """Adds device sums to those of the host, float64."""
+  found = jax.tree.map(lambda x: np.asarray(x, np.float64), jax.device_get(total))
+  return found if folded is None else jax.tree.map(np.add, folded, found)
+
+
+def _single(folded: em.Statistics) -> em.Statistics:
+  """The host's sums on the device again, float32."""
+  return jax.tree.map(lambda x: jax.device_put(x.astype(np.float32)), folded)
 
 
 def above(

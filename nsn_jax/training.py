@@ -14,6 +14,9 @@ from nsn_jax.whitening import fit_whitening
 
 __all__ = ["fit", "fit_layer"]
 
+#: A kilobyte; less is a mistake in the unit.
+_LEAST_BUDGET_GB = 1e-6
+
 
 def _train_layer(
   key: jax.Array,
@@ -49,7 +52,8 @@ def fit_layer(
     feature_maps: what the layer sees, float [N, H, W, C], finite.
     layer_config: window, threshold and training.
     report: called as training goes on; see `nsn_jax.Progress`.
-    memory_budget_gb: for the patches that growth looks at.
+    memory_budget_gb: at least 1e-6; for the patches that growth looks at. The maps themselves, a
+      batch under way, filters and programs come on top.
 
   Returns:
     The filters, and one record a training step.
@@ -57,8 +61,10 @@ def fit_layer(
   Raises:
     ValueError: for maps that are not as above, or windows that leave values uncovered.
   """
-  checks.key("key", key)
-  checks.feature_maps("feature_maps", feature_maps)
+  key = checks.key("key", key)
+  checks.instance("layer_config", layer_config, LayerConfig)
+  checks.function("report", report)
+  feature_maps = checks.feature_maps("feature_maps", feature_maps)
   checks.window(feature_maps.shape[1:3], layer_config.kernel, layer_config.stride)
   maps = stream.MapStream(np.asarray(feature_maps, np.float32))
   log = Log(0, report)
@@ -66,9 +72,7 @@ def fit_layer(
 
 
 def _bytes(memory_budget_gb: float) -> int:
-  if not 0 < memory_budget_gb < float("inf"):
-    raise ValueError(f"memory_budget_gb: expected a positive number, got {memory_budget_gb!r}")
-  return int(memory_budget_gb * 1e9)
+  return int(checks.number("memory_budget_gb", memory_budget_gb, _LEAST_BUDGET_GB) * 1e9)
 
 
 def fit(
@@ -91,7 +95,9 @@ def fit(
       training goes on above them, and ends as if it had never stopped.
     report: called as training goes on; see `nsn_jax.Progress`.
     on_layer: called after each layer with the network so far and the layer's history.
-    memory_budget_gb: for maps held between passes, and for the patches that growth looks at.
+    memory_budget_gb: at least 1e-6. Bounds what is held from one pass to the next: whitened
+      images, maps, and growth's patches. The images themselves, a batch under way, filters and
+      programs come on top, so that a small budget is exceeded several times over.
 
   Returns:
     The trained network.
@@ -99,8 +105,11 @@ def fit(
   Raises:
     ValueError: for images, config or initial that are not as above.
   """
-  checks.key("key", key)
-  checks.images("images", images)
+  key = checks.key("key", key)
+  images = checks.images("images", images)
+  checks.instance("config", config, NetworkConfig)
+  checks.function("report", report)
+  checks.function("on_layer", on_layer)
   budget = _bytes(memory_budget_gb)
   top = network.map_sizes(images.shape[1:3], config.layers)[-1]
   if top != (1, 1):
@@ -115,8 +124,10 @@ def fit(
     if epsilon is not None:
       whitening = fit_whitening(images, epsilon, report=Log(0, report).preparing("whitening"))
     nsn = NSN((), whitening, config)
-  elif nsn.config != config:
-    raise ValueError("initial: expected a network of the given config, got one of another")
+  else:
+    network.check_sound("initial", nsn)
+    if nsn.config != config:
+      raise ValueError("initial: expected a network of the given config, got one of another")
   if nsn.filters and nsn.filters[0].mean.shape[-1] != images.shape[-1]:
     raise ValueError(
       f"initial: expected a network of {images.shape[-1]} channels, as the images have, "
@@ -124,6 +135,7 @@ def fit(
     )
   if nsn.num_layers == len(config.layers):
     return nsn
+  nsn = jax.tree.map(checks.native, nsn)
   host = np.asarray(images)
   host = host if host.dtype == np.uint8 else host.astype(np.float32)
   encoding = Log(0, report).preparing("maps")

@@ -66,8 +66,9 @@ def fit_whitening(
   Raises:
     ValueError: for images or epsilon that are not as above.
   """
-  checks.images("images", images)
+  images = checks.images("images", images)
   epsilon = checks.number("epsilon", epsilon, 0.0, above=True)
+  checks.function("report", report)
   n, h, w, c = images.shape
   batch = max(_BATCH_BYTES // (4 * h * w * c), 1)
   starts = range(0, n, batch)
@@ -101,21 +102,29 @@ def _apply(images: jax.Array, matrix: jax.Array) -> jax.Array:
   return flat.reshape(images.shape)
 
 
+#: How far pixel values as they come, not clipped, may leave [0, 1]; images of 0 to 255 do by more.
+_UNCLIPPED = 1.0
+
+
 def whiten(images: jax.Array, whitening: Whitening) -> jax.Array:
   """Whitens images.
 
   Args:
-    images: [N, H, W, C], uint8, or float in [0, 1].
+    images: [N, H, W, C], uint8, or float in [0, 1]; also as `unwhiten` gives them, not clipped, but
+      by no more than 1 outside of it.
     whitening: fitted on images of this size.
 
   Returns:
     float32 [N, H, W, C], of mean 0 and, for a small epsilon, unit variance.
 
   Raises:
-    ValueError: where the images' size is not the whitening's.
+    ValueError: for images that are not as above, or not of the whitening's size.
   """
+  checks.instance("whitening", whitening, Whitening)
+  if checks.concrete(images):
+    images = checks.images("images", images, _UNCLIPPED)
   checks.same_shape("images", images.shape[1:], whitening.mean.shape)
-  return _apply(to_unit(images) - whitening.mean, whitening.transform)
+  return _apply(to_unit(jnp.asarray(images)) - whitening.mean, whitening.transform)
 
 
 def unwhiten(images: jax.Array, whitening: Whitening) -> jax.Array:
@@ -124,5 +133,7 @@ def unwhiten(images: jax.Array, whitening: Whitening) -> jax.Array:
   Raises:
     ValueError: where the images' size is not the whitening's.
   """
+  checks.instance("whitening", whitening, Whitening)
+  images = checks.floats("images", images, "N, H, W, C")
   checks.same_shape("images", images.shape[1:], whitening.mean.shape)
-  return _apply(images, whitening.inverse) + whitening.mean
+  return _apply(jnp.asarray(images), whitening.inverse) + whitening.mean

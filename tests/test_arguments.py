@@ -156,7 +156,7 @@ def test_initial_networks_that_do_not_fit():
   layers = (LayerConfig(kernel=4, stride=2), LayerConfig(kernel=4, stride=1))
   config = dataclasses.replace(whitened.config, layers=layers)
   initial = nsn_jax.NSN(whitened.filters[:1], whitened.whitening, config)
-  _refuses("initial|images", lambda: nsn_jax.fit(KEY, large, config, initial=initial))
+  _refuses("initial.whitening.mean", lambda: nsn_jax.fit(KEY, large, config, initial=initial))
 
 
 BAD_MAPS = {
@@ -209,6 +209,21 @@ def test_key(kind):
   _refuses("key", lambda: nsn_jax.sample(key, _network(), 2))
   top = np.zeros((2, 1, 1, 2), np.float32)
   _refuses("key", lambda: nsn_jax.decode(key, _network(), top))
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_keys_of_every_kind_draw_alike(impl):
+  typed = jax.random.key(3, impl=impl)
+  words = jax.random.key_data(typed)
+  keys = [typed] if impl == "unsafe_rbg" else [typed, words, np.asarray(words)]
+  if impl == "threefry2x32":
+    keys.append(jax.random.PRNGKey(3))
+  images = np.random.default_rng(0).random((5, 4, 4, 1)).astype(np.float32)
+  drawn = [nsn_jax.sample(key, _network(), 2) for key in keys]
+  trained = [nsn_jax.fit(key, images, TINY).filters[0].mean for key in keys]
+  for found in (drawn, trained):
+    for other in found[1:]:
+      np.testing.assert_array_equal(other, found[0])
 
 
 # sample and decode

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nsn_jax import em, numerics
-from nsn_jax.em import Statistics, e_step, m_step
+from nsn_jax.em import Statistics, add_statistics, e_step, m_step, mean_similarity
 from nsn_jax.filters import Filters
 
 WINDOW = (2, 2, 2)
@@ -220,7 +220,9 @@ def _e_step_with_share(share: float, monkeypatch: pytest.MonkeyPatch) -> Callabl
   monkeypatch.setattr(numerics, "SAFE_DISTANCE_SHARE", share)
 
   def step(patches: np.ndarray, filters: Filters, threshold: float) -> Statistics:
-    return e_step.__wrapped__(patches, filters, threshold, chunk_size=64)
+    return em.e_step_core.__wrapped__(
+      patches, filters, threshold, None, hold_below=False, chunk_size=64
+    )
 
   return jax.jit(step)
 
@@ -276,6 +278,22 @@ def test_m_step_of_a_sum_of_statistics():
   expected = m_step(e_step(patches, filters), filters)
   np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-5, atol=1e-5)
   np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-5)
+
+
+def test_more_patches_than_an_integer_of_32_bits_counts():
+  # 3 million images of 64 x 64 have 2.9e9 patches; statistics are additive, so doubling will do.
+  patches, filters = _data()
+  once = e_step(patches, filters)
+  total = once
+  doublings = 0
+  while len(patches) * 2**doublings <= 2**33:
+    total, doublings = add_statistics(total, total), doublings + 1
+  assert float(total.num_patches) == len(patches) * 2.0**doublings > 2**33
+  assert (np.asarray(total.count) >= 0).all()
+  # A power of two times as much of everything: the same to the bit.
+  for a, b in zip(m_step(total, filters), m_step(once, filters), strict=True):
+    np.testing.assert_array_equal(a, b)
+  assert mean_similarity(total) == mean_similarity(once)
 
 
 def test_m_step_of_empty_filters():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from nsn_jax import em, growth, layer
+from nsn_jax import em, growth, layer, training
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.patches import extract_patches
@@ -87,6 +87,38 @@ def test_growth_finds_the_number_of_blobs(num_blobs, threshold):
   # The blobs' own variance, of 66 patches and more with 16 values each: one standard error is
   # sqrt(2 / (16 * 66)) = 4%.
   np.testing.assert_allclose(found.variance, 0.04, rtol=0.2)
+
+
+# Values of 1e6 have a spacing of 1/16 in float32, and ||x||^2 = 1.6e13 one of a million: what lies
+# between two blobs, 1,600, is lost in a product that is not taken about a centre.
+@pytest.mark.parametrize("offset", [-3e6, 1e6, 1e7])
+@pytest.mark.parametrize("exchange_steps", [0, 3])
+def test_growth_finds_blobs_far_from_0(offset, exchange_steps):
+  centers, patches = _blobs(20)
+  far = (patches * 20 + np.float32(offset)).astype(np.float32)
+  config = _config(threshold=-5.5, exchange_steps=exchange_steps)
+  found = layer.grow(KEY, jnp.asarray(far), config)
+  assert found.num_filters == 20
+  nearest = np.asarray(found.mean, np.float64).reshape(20, 1, 16) - offset - 20 * centers
+  # A blob's mean is off by its error, 1 / sqrt(200) a value, and by a value's spacing, 1 at 1e7.
+  assert np.abs(nearest).max(axis=2).min(axis=0).max() < 0.5 + np.spacing(np.float32(abs(offset)))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_growth_finds_blobs_of_any_scale(scale):
+  _, patches = _blobs(20)
+  shift = -np.log(scale)  # Eq 1 falls by log(v) / 2.
+  config = _config(threshold=-2.0 + shift, variance_floor=1e-30)
+  found = layer.grow(KEY, jnp.asarray(patches * np.float32(scale)), config)
+  assert found.num_filters == 20
+  np.testing.assert_allclose(found.variance, 0.04 * scale**2, rtol=0.2)
+
+
+@pytest.mark.parametrize("given", [np.asarray, jnp.asarray])
+def test_values_whose_squares_are_beyond_float32_are_refused(given):
+  maps = given(np.random.default_rng(0).normal(size=(200, 4, 4, 1)).astype(np.float32) * 1e19)
+  with pytest.raises(ValueError, match="feature_maps: expected values whose squared distances"):
+    training.fit_layer(KEY, maps, _config(stride=1))
 
 
 def test_a_larger_threshold_never_gives_clearly_fewer_filters():

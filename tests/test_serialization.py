@@ -14,7 +14,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from nsn_jax import presets
+from nsn_jax import files, presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
@@ -130,8 +130,10 @@ def test_files_hold_arrays_and_plain_values_only(tmp_path):
       "whitening.transform",
       "whitening.inverse",
     }
-    config = json.loads(file.metadata()["config"])
-  assert config["layers"][0]["max_filters"] == 77
+    (name,) = file.metadata()
+    entry = json.loads(file.metadata()[name])
+  assert (name, entry["version"], sorted(entry)) == ("nsn_jax", 2, ["config", "sha256", "version"])
+  assert json.loads(entry["config"])["layers"][0]["max_filters"] == 77
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
@@ -173,16 +175,19 @@ def _tampered(
   path: pathlib.Path,
   arrays: dict[str, Any] = {},  # noqa: B006
   whitened: bool = True,
-  **metadata: Any,
+  **entry: Any,
 ) -> pathlib.Path:
-  """A saved network with other arrays or metadata; None takes one away."""
+  """A saved network with other arrays or entries, its checksum right; None takes one away."""
   save(path, _network(whitened))
   with safetensors.safe_open(path, framework="numpy") as file:
     old = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    about = file.metadata()
+    about = json.loads(file.metadata()["nsn_jax"])
   old = {name: value for name, value in {**old, **arrays}.items() if value is not None}
-  about = {name: value for name, value in {**about, **metadata}.items() if value is not None}
-  path.write_bytes(safetensors.numpy.save(old, about))
+  about |= entry
+  if isinstance(about["config"], str):
+    about["sha256"] = files.digest(old, about["config"])
+  about = {name: value for name, value in about.items() if value is not None}
+  path.write_bytes(safetensors.numpy.save(old, {"nsn_jax": json.dumps(about)}))
   return path
 
 
@@ -255,12 +260,149 @@ def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
   _refused(path, "another file")
   path.write_bytes(safetensors.numpy.save(arrays, {"format": "nsn_jax"}))
   _refused(path, "version")
+  path.write_bytes(safetensors.numpy.save(arrays, {"nsn_jax": "{}"}))
+  _refused(path, "version")
 
 
-@pytest.mark.parametrize("version", ["0", "2", "1.0", "", None])
+@pytest.mark.parametrize("version", [0, 3, "1.0", "", [], True])
 def test_another_version_is_refused(tmp_path, version):
   path = _tampered(tmp_path / "model", version=version)
-  _refused(path, re.escape(f"expected a model file of version 1, got version {version}"))
+  _refused(path, re.escape(f"expected version 1 or 2, got version {version}"))
+
+
+def test_a_file_without_a_version_is_refused(tmp_path):
+  _refused(_tampered(tmp_path / "model", version=None), "version")
+
+
+@pytest.mark.parametrize("entry", ["", "{", "null", "3", "[]", "[" * 200_000])
+def test_metadata_that_are_no_record_are_refused(tmp_path, entry):
+  path = tmp_path / "model"
+  path.write_bytes(safetensors.numpy.save({"x": np.zeros(1, np.float32)}, {"nsn_jax": entry}))
+  _refused(path)
+
+
+def _of_version_1(path: pathlib.Path, nsn: NSN, **entries: str) -> pathlib.Path:
+  """A file as they were before checksums: an entry each."""
+  arrays = {
+    f"filters.{index}.{name}": np.asarray(value)
+    for index, filters in enumerate(nsn.filters)
+    for name, value in filters._asdict().items()
+  }
+  if nsn.whitening is not None:
+    values = nsn.whitening._asdict().items()
+    arrays |= {f"whitening.{name}": np.asarray(value) for name, value in values}
+  about = {
+    "format": "nsn_jax",
+    "version": "1",
+    "config": json.dumps(dataclasses.asdict(nsn.config)),
+  }
+  path.write_bytes(safetensors.numpy.save(arrays, about | entries))
+  return path
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_files_of_version_1_are_read(tmp_path, whitened):
+  nsn = _network(whitened)
+  _assert_same(load(_of_version_1(tmp_path / "model", nsn)), nsn)
+  _refused(_of_version_1(tmp_path / "model", nsn, version="0"), "got version 0")
+  # A file of version 2 does not become one of version 1 by leaving out its checksum.
+  _refused(_tampered(tmp_path / "model", sha256=0, config=None), "config")
+
+
+# checksums
+
+
+def test_any_flipped_bit_is_seen(tmp_path):
+  path = tmp_path / "model"
+  save(path, _network())
+  whole = path.read_bytes()
+  rng = np.random.default_rng(0)
+  for place in rng.choice(len(whole), 200, replace=False):
+    damaged = bytearray(whole)
+    damaged[place] ^= 1 << rng.integers(8)
+    path.write_bytes(damaged)
+    _refused(path)
+  path.write_bytes(whole)
+  _assert_same(load(path), _network())
+
+
+def test_a_checksum_that_is_left_out_is_missed(tmp_path):
+  path = _tampered(tmp_path / "model")
+  with safetensors.safe_open(path, framework="numpy") as file:
+    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    entry = json.loads(file.metadata()["nsn_jax"])
+  del entry["sha256"]
+  path.write_bytes(safetensors.numpy.save(arrays, {"nsn_jax": json.dumps(entry)}))
+  _refused(path, "sha256")
+
+
+def test_equal_networks_are_equal_bytes(tmp_path):
+  for name in "ab":
+    save(tmp_path / name, _network())
+  save(tmp_path / "c", load(tmp_path / "a"))
+  assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
+
+
+# what is written can be read
+
+
+def _with_filters(mean: Any, variance: Any) -> NSN:
+  nsn = _network(whitened=False)
+  return dataclasses.replace(nsn, filters=(Filters(mean, variance), *nsn.filters[1:]))
+
+
+_MEAN, _VARIANCE = (np.asarray(x) for x in _network(whitened=False).filters[0])
+_UNSOUND: dict[str, NSN | Any] = {
+  "None": None,
+  "filters": _network().filters[0],
+  "NaN mean": _with_filters(np.full_like(_MEAN, np.nan), _VARIANCE),
+  "NaN mean in a jax array": _with_filters(jnp.asarray(_MEAN).at[0, 1].set(jnp.nan), _VARIANCE),
+  "NaN variance": _with_filters(_MEAN, np.full_like(_VARIANCE, np.nan)),
+  "variance of 0": _with_filters(_MEAN, jnp.zeros_like(_VARIANCE)),
+  "unborn filters": _with_filters(_MEAN, jnp.full(_VARIANCE.shape, jnp.inf)),
+  "float64": _with_filters(_MEAN.astype(np.float64), _VARIANCE),
+  "float16": _with_filters(_MEAN.astype(np.float16), _VARIANCE),
+  "bfloat16": _with_filters(jnp.asarray(_MEAN, jnp.bfloat16), _VARIANCE),
+  "integers": _with_filters(_MEAN.astype(np.int32), _VARIANCE),
+  "a list": _with_filters(_MEAN.tolist(), _VARIANCE),
+  "fewer variances": _with_filters(_MEAN, _VARIANCE[:2]),
+  "another window": _with_filters(_MEAN[:, :2], _VARIANCE),
+  "no filters": _with_filters(_MEAN[:0], _VARIANCE[:0]),
+  "filters that the next layer does not see": _with_filters(_MEAN[:3], _VARIANCE[:3]),
+  "more layers than configured": dataclasses.replace(_network(), filters=_network().filters * 2),
+  "a list of layers": dataclasses.replace(_network(), filters=list(_network().filters)),
+  "no whitening": dataclasses.replace(_network(), whitening=None),
+  "a whitening that is not configured": dataclasses.replace(
+    _network(whitened=False), whitening=_network().whitening
+  ),
+  "a configuration as a dict": dataclasses.replace(
+    _network(), config=dataclasses.asdict(_network().config)
+  ),
+}
+
+
+@pytest.mark.parametrize("kind", _UNSOUND)
+def test_a_network_that_load_would_refuse_is_not_saved(tmp_path, kind):
+  with pytest.raises(ValueError, match=r"^nsn[.:\[]"):
+    save(tmp_path / "model", _UNSOUND[kind])
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  "stored",
+  [
+    np.asfortranarray,
+    lambda x: np.repeat(x, 2, axis=0)[::2],
+    lambda x: x.astype(">f4"),
+    lambda x: x[..., ::-1].copy()[..., ::-1],
+    jnp.asarray,
+  ],
+  ids=["Fortran order", "strided", "big-endian", "reversed", "jax"],
+)
+def test_arrays_in_any_order_come_back_as_they_are(tmp_path, stored):
+  path = tmp_path / "model"
+  save(path, _with_filters(stored(_MEAN), stored(_VARIANCE)))
+  _assert_same(load(path), _network(whitened=False))
 
 
 def _config(**changes: Any) -> str:
@@ -301,6 +443,8 @@ _LAYER = dataclasses.asdict(_network().config.layers[0])
     _config(sampler={"gamma": "large"}),
     _config(whitening_epsilon="much"),
     _config(whitening_epsilon=None),
+    3,
+    ["config"],
     "[" * 200_000,
   ],
 )

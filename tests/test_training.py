@@ -169,11 +169,11 @@ def test_cached_and_recomputed_maps_agree(images, trained, monkeypatch, whitened
   np.testing.assert_allclose(found.filters[1].variance, cached.filters[1].variance, rtol=1e-3)
 
 
-def test_a_tiny_budget_still_trains(images):
+def test_the_least_budget_still_trains(images):
   config = NetworkConfig(
     layers=(LayerConfig(kernel=8, stride=1, patience=1, exchange_steps=0, max_passes=0),)
   )
-  nsn = training.fit(KEY, images[:50], config, memory_budget_gb=1e-9)
+  nsn = training.fit(KEY, images[:50], config, memory_budget_gb=1e-6)
   assert nsn.num_layers == 1 and np.isfinite(nsn.filters[0].mean).all()
 
 
@@ -206,6 +206,25 @@ def test_batches_of_any_size_agree(images, trained, monkeypatch):
   assert again.base.shape == (NUM_IMAGES, 1, 1, nsn.num_filters[1])
   # Features of similarities that are differences of squared norms up to 100 over v: rounding.
   np.testing.assert_allclose(again.base, upper.base, atol=1e-4)
+
+
+def test_sums_that_go_to_the_host_now_and_then_agree(images, trained, monkeypatch):
+  # As of more patches than float32 counts one by one: here after every batch.
+  nsn, first = trained.nsn, CONFIG.layers[0]
+  maps = stream.MapStream(images, stream.Encoder(nsn.whitening))
+  window = (first.kernel, first.stride)
+  small = budgets._CPU._replace(batch_bytes=4 * 16 * 9 * 100)
+  monkeypatch.setattr(budgets, "_CPU", small)  # 100 images
+  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", 1)
+  *_, (whole, _) = stream.statistics(maps, nsn.filters[0], first.threshold, *window)
+  monkeypatch.setattr(stream, "_FOLDED_PATCHES", 1)
+  *before, (folded, done) = stream.statistics(maps, nsn.filters[0], first.threshold, *window)
+  assert done == NUM_IMAGES and before and all(found is None for found, _ in before)
+  for name, a, b in zip(em.Statistics._fields, folded, whole, strict=True):
+    assert isinstance(a, jax.Array) and a.dtype == jnp.float32
+    # Sums of float32 against sums of sums in float64: rounding.
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-3, err_msg=name)
+  np.testing.assert_array_equal(folded.count, whole.count)
 
 
 # records

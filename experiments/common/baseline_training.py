@@ -46,11 +46,20 @@ def train(
 
   Raises:
     ValueError: for arguments that are not as above, or a folder that does not fit them.
-    OSError: where the folder cannot be written.
+    OSError: where the folder cannot be written, or another run uses it.
     baselines.DivergedError: where a loss became NaN; the epochs before are kept.
     workdir.Interrupted: on Ctrl-C; finished epochs are kept.
   """
-  folder = workdir.open_folder(place)
+  with workdir.using(place) as folder:
+    return _train(folder, config, resume, overwrite)
+
+
+def _train(
+  folder: pathlib.Path, config: runs.BaselineTraining, resume: bool, overwrite: bool
+) -> tuple[baselines.Baseline, Any]:
+  """`train`, in a folder that no other run uses."""
+  if config.score_every:
+    evaluation.check_count("score_samples", config.score_samples)
   loaded = config.data.load()
   made = baselines.make(config.model, loaded.images.shape[1:], **config.options)
   num_epochs = made.default_epochs if config.num_epochs is None else config.num_epochs
@@ -62,11 +71,21 @@ def train(
       f"workdir: expected a folder without a training, got {str(folder)!r}: give --resume to go on "
       "with it, or --overwrite to begin anew"
     )
+  if not (run.stored or overwrite) and any(
+    (folder / name).exists() for name in (runs.CHECKPOINTS, runs.EPOCHS)
+  ):
+    raise ValueError(
+      f"workdir: expected {workdir.CONFIG} beside {runs.CHECKPOINTS} and {runs.EPOCHS}, which says "
+      f"what training began with, got none in {str(folder)!r}: give --overwrite to begin anew"
+    )
   described = provenance.describe(loaded.images)
   run.check_images(described)
-  rows = runs.read_epochs(folder) if run.stored else []
-  if run.stored.get("finished") and len(rows) >= num_epochs:
-    return load(folder)[:2]  # And its record stays that of its training.
+  rows: list[dict[str, Any]] = []
+  state, first = None, 0
+  if run.stored:
+    rows, state, first = _resumed(folder, made)
+    if run.stored.get("finished") and first >= num_epochs:
+      return made, state  # And its record stays that of its training.
   against = None
   if judging_set is not None:
     # All images, whatever the limit of training.
@@ -79,16 +98,13 @@ def train(
   if not run.stored:
     shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
   run.begin(_OUTPUTS, described, **provenance.surroundings(), seconds=_seconds(rows))
+  if run.stored:
+    runs.write_epochs(folder, rows)
   train_key, show_key, score_key = jax.random.split(jax.random.key(config.seed), 3)
   line = EpochLine(num_epochs)
   try:
     with baselines.Checkpoints(folder / runs.CHECKPOINTS) as kept:
-      state, first = None, 0
-      if run.stored and kept.last_epoch is not None:
-        state = kept.restore(jax.eval_shape(made.init, train_key))
-        first = kept.last_epoch + 1
-        rows = rows[:first]
-        runs.write_epochs(folder, rows)
+      kept.remove_after(first - 1 if first else None)
 
       def on_epoch(epoch: baselines.Epoch, state: Any) -> None:
         row: dict[str, Any] = epoch._asdict()
@@ -98,9 +114,11 @@ def train(
         if against is not None and (last or (epoch.epoch + 1) % config.score_every == 0):
           samples = baselines.sample(score_key, made, state, config.score_samples)
           row["scores"] = evaluation.evaluate(score_key, against, samples).as_dict()
-        kept.save(epoch.epoch, state)
+        # In this order: rows beyond the kept epochs are trimmed when training goes on, but the row
+        # of a kept epoch is not made again.
         rows.append(row)
         runs.write_epochs(folder, rows)
+        kept.save(epoch.epoch, state)
         line.epoch_done(row)
         if len(rows) > 1:
           plots.score_curve(rows, folder / runs.CURVE)
@@ -128,11 +146,11 @@ def train(
 
 
 def load(folder: pathlib.Path) -> tuple[baselines.Baseline, Any, dict[str, Any]]:
-  """The model of a folder, its last state, and what its training began with.
+  """The model of a folder, its last state that is whole, and what its training began with.
 
   Raises:
     OSError: where nothing was trained there.
-    ValueError: where its checkpoint is not of its model.
+    ValueError: where its checkpoints are damaged, or not of its model.
   """
   facts = workdir.read_config(folder)
   if not facts or not (folder / runs.CHECKPOINTS).is_dir():
@@ -142,7 +160,38 @@ def load(folder: pathlib.Path) -> tuple[baselines.Baseline, Any, dict[str, Any]]
     )
   made = baselines.make(facts["model"], tuple(facts["data"]["shape"][1:]), **facts["options"])
   with baselines.Checkpoints(folder / runs.CHECKPOINTS) as kept:
-    return made, kept.restore(jax.eval_shape(made.init, jax.random.key(0))), facts
+    return made, _restored(kept, made)[1], facts
+
+
+def _resumed(
+  folder: pathlib.Path, made: baselines.Baseline
+) -> tuple[list[dict[str, Any]], Any, int]:
+  """The rows of the epochs that are kept, the state after them, and the epoch to go on with.
+
+  Raises:
+    ValueError: where epochs were trained whose states are gone or damaged.
+  """
+  rows = runs.read_epochs(folder)
+  place = folder / runs.CHECKPOINTS
+  with baselines.Checkpoints(place) as kept:
+    if kept.last_epoch is not None:
+      epoch, state = _restored(kept, made)
+      return [row for row in rows if row["epoch"] <= epoch], state, epoch + 1
+  if len(rows) > 1:
+    raise ValueError(
+      f"checkpoints: expected the states of {len(rows)} epochs in {str(place)!r}, got none: put "
+      "them back, or give --overwrite to begin anew"
+    )
+  # Killed before the first epoch was whole, perhaps when its row was there.
+  return [], None, 0
+
+
+def _restored(kept: baselines.Checkpoints, made: baselines.Baseline) -> tuple[int, Any]:
+  """The last epoch that is whole, and the state after it."""
+  try:
+    return kept.restore(jax.eval_shape(made.init, jax.random.key(0)))
+  except ValueError as error:
+    raise ValueError(f"{error}: give --overwrite to train anew") from error
 
 
 def _judging_set(config: runs.BaselineTraining, loaded: data.Dataset) -> str | None:

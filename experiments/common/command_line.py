@@ -1,19 +1,21 @@
 """What the launchers' command lines share: flags, their parsing, and errors of one line.
 
 Flags are defined by functions that a launcher calls when it is the main program, so that it can be
-imported from a notebook or a test.
+imported from a notebook or a test. A `~` that a flag's value begins with is a home folder.
 """
 
+import contextlib
 import dataclasses
+import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags, logging
 
 import nsn_jax
-from experiments.common import runs, workdir
+from experiments.common import runs, signals, workdir
 from nsn_jax import data
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
   "define_selection",
   "define_workdir",
   "judged",
+  "judged_data",
   "judged_dataset",
   "judged_model",
   "required",
@@ -119,10 +122,27 @@ def define_selection() -> None:
 
 
 def define_judged_model() -> None:
-  """`--model`, and the data set that it is judged on."""
+  """`--model`, and the images that it is judged on: by default those of its training."""
   flags.DEFINE_string("model", None, "Model file.")
   flags.DEFINE_string("dataset", None, "Data set; by default that of the model's training.")
-  define_data_dir()
+  flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of the TFDS data sets; by default that of the training, or TFDS's own.",
+  )
+  flags.DEFINE_integer(
+    "image_size",
+    None,
+    "Side to which images are resized; by default as the training on this data set did.",
+    lower_bound=1,
+  )
+  flags.DEFINE_integer(
+    "limit",
+    None,
+    "Takes the first training images only, so many; by default as the training on this data set "
+    "did.",
+    lower_bound=1,
+  )
 
 
 def judged_dataset() -> str:
@@ -138,7 +158,7 @@ def judged_dataset() -> str:
   model = pathlib.Path(required("model", "a model file"))
   if not model.is_file():
     raise FileNotFoundError(f"model: expected a model file, found none at {model}")
-  found = workdir.read_config(model.parent).get("dataset")
+  found = _trained_on().get("dataset")
   if not found:
     raise ValueError(
       f"dataset: expected one of {', '.join(data.NAMES)}, got none, and nothing beside {model} "
@@ -147,11 +167,40 @@ def judged_dataset() -> str:
   return found
 
 
+def judged_data() -> runs.DataSpec:
+  """The images of `define_judged_model`'s flags, by default those of the model's training.
+
+  Size and limit are of the training's data set: they say nothing of another one.
+
+  Raises:
+    ValueError: where no data set is named, or the training's record is damaged.
+    FileNotFoundError: where there is no model.
+  """
+  given = flags.FLAGS
+  name, stored = judged_dataset(), _trained_on()
+  spec = runs.DataSpec(name, given.data_dir, given.image_size, given.limit)
+  place = stored.get("data_dir")
+  # The model may have come from another machine.
+  if spec.data_dir is None and place is not None and pathlib.Path(place).is_dir():
+    spec = spec.replace(data_dir=place)
+  if stored.get("dataset") == name:
+    of_training = {key: stored.get(key) for key in ("image_size", "limit")}
+    missing = {key: value for key, value in of_training.items() if getattr(spec, key) is None}
+    spec = spec.replace(**missing)
+  return spec
+
+
+def _trained_on() -> dict[str, Any]:
+  """The record beside `--model`; empty where there is none."""
+  model = flags.FLAGS.model
+  return workdir.read_config(pathlib.Path(model).parent) if model else {}
+
+
 class Judged(NamedTuple):
   """What `define_judged_model`'s flags name.
 
   Attributes:
-    data: the data set, whole.
+    data: the training images; judges are trained on all of them, whatever the limit.
     path: of the model's file.
     nsn: the network in it.
   """
@@ -172,15 +221,14 @@ def judged_model() -> nsn_jax.NSN:
 
 
 def judged() -> Judged:
-  """A model, and the data set that it is judged on.
+  """A model, and the images that it is judged on.
 
   Raises:
-    ValueError: where a flag is missing, or the file is damaged.
+    ValueError: where a flag is missing, or a file is damaged.
     FileNotFoundError: where there is no model.
   """
   path = pathlib.Path(required("model", "a model file"))
-  spec = runs.DataSpec(judged_dataset(), flags.FLAGS.data_dir)
-  return Judged(spec, path, nsn_jax.load(path))
+  return Judged(judged_data(), path, nsn_jax.load(path))
 
 
 def define_figure(seed: str, num_samples: int | None = None) -> None:
@@ -286,6 +334,8 @@ def data_spec(setting: Callable[[str], Any]) -> runs.DataSpec:
 def run(main: Callable[[], None]) -> None:
   """Runs a launcher and exits: errors are one line, Ctrl-C is no error, `--debug` shows all.
 
+  SIGTERM and SIGHUP are as Ctrl-C.
+
   Args:
     main: reads its flags from `absl.flags.FLAGS`.
   """
@@ -296,7 +346,8 @@ def run(main: Callable[[], None]) -> None:
 def _parse(argv: list[str]) -> list[str]:
   try:
     rest = flags.FLAGS(argv)
-  except flags.Error as error:
+    _expand_homes()
+  except (flags.Error, ValueError) as error:
     _fail(str(error))
     sys.exit(USAGE_ERROR)
   if len(rest) > 1:
@@ -307,20 +358,47 @@ def _parse(argv: list[str]) -> list[str]:
   return rest
 
 
+def _expand_homes() -> None:
+  """Puts home folders for `~` in all flags: nothing that they take but paths begins with one."""
+
+  def expanded(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+      return [expanded(name, part) for part in value]
+    if isinstance(value, str) and value.startswith("~"):
+      return str(workdir.expanded(name, value))
+    return value
+
+  for name in flags.FLAGS:
+    flag = flags.FLAGS[name]
+    if (value := expanded(name, flag.value)) != flag.value:
+      flag.value = value
+
+
 def _guarded(main: Callable[[], None]) -> int:
   try:
+    # Not before: until here nothing is under way, and Ctrl-C ends the process at once.
+    signals.handle()
     main()
   except KeyboardInterrupt as interrupt:
     if flags.FLAGS.debug:
       raise
     print(str(interrupt) or "interrupted", file=sys.stderr)
-    return INTERRUPTED
-  except (ValueError, OSError, FloatingPointError) as error:
+    _leave(signals.exit_code())
+  # Readers of files that someone else made run out of memory or of depth.
+  except (ValueError, OSError, FloatingPointError, MemoryError, RecursionError) as error:
     if flags.FLAGS.debug:
       raise
-    _fail(str(error))
-    return ERROR
+    _fail(str(error) or ("out of memory" if isinstance(error, MemoryError) else repr(error)))
+    _leave(ERROR)
   return 0
+
+
+def _leave(code: int) -> NoReturn:
+  """Ends the process at once: what XLA still computes dies of a Python that is taken down."""
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):  # Closed by who read it.
+      stream.flush()
+  os._exit(code)
 
 
 def _fail(message: str) -> None:

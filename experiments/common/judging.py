@@ -1,7 +1,8 @@
 """Scores of samples by a small classifier of the same data set, as the paper does by its network.
 
 The paper scores with the ImageNet Inception network; small grey images are better judged by a
-classifier that knows them.
+classifier that knows them. It is trained on all images of the data set, at the size of the samples,
+whatever part of them a model saw.
 """
 
 import dataclasses
@@ -15,10 +16,12 @@ from tqdm import tqdm
 
 import nsn_jax
 from nsn_jax import data, metrics, pixel_range
+from nsn_jax.metrics import evaluation
 
 __all__ = [
   "Judge",
   "Score",
+  "check_held_out",
   "judge",
   "judging_set",
   "no_judge",
@@ -45,6 +48,9 @@ _RECIPES: dict[str, dict[str, Any]] = {
   },
 }
 _DEFAULT_RECIPE: dict[str, Any] = {"num_epochs": 10}
+
+#: Of the order in which images are split: the same for real ones and samples, and from run to run.
+_ORDER_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +137,11 @@ def no_judge(dataset: str, instead: str) -> ValueError:
   )
 
 
+def check_held_out(dataset: str, images: np.ndarray) -> None:
+  """Raises ValueError where real images are too few to score: before their judge is trained."""
+  evaluation.check_count(f"test images of {dataset}", len(images))
+
+
 def judge(
   dataset: str, *, data_dir: str | None = None, image_size: int | None = None, seed: int = 0
 ) -> Judge:
@@ -164,9 +175,15 @@ def judge(
 
 
 def score(judged_by: Judge, images: np.ndarray) -> Score:
-  """Scores uint8 images [N, H, W, C]."""
+  """Scores uint8 images [N, H, W, C], at least 10, in whatever order.
+
+  Raises:
+    ValueError: for fewer.
+  """
+  evaluation.check_count("images", len(images))
   probabilities = judged_by.classifier.outputs(images).probabilities
-  number = metrics.inception_score(probabilities)
+  # Images of folders come class by class, and a split of one class has no score.
+  number = metrics.inception_score(probabilities, key=jax.random.key(_ORDER_SEED))
   classes = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
   return Score(
     number.mean,

@@ -88,13 +88,25 @@ def train(
   Raises:
     ValueError: for arguments that are not as above, a folder that already holds a model, or one
       that does not fit what is to go on.
-    OSError: where the folder cannot be written.
+    OSError: where the folder cannot be written, or another run uses it.
     workdir.Interrupted: on Ctrl-C; its message says what is kept.
   """
-  start = time.perf_counter()
   if num_samples < 1:
     raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
-  folder = pathlib.Path(place)
+  with workdir.using(place) as folder:
+    return _train(folder, config, num_samples, resume, overwrite, report)
+
+
+def _train(
+  folder: pathlib.Path,
+  config: runs.NetworkTraining,
+  num_samples: int,
+  resume: bool,
+  overwrite: bool,
+  report: Callable[[nsn_jax.Progress], None] | None,
+) -> Result:
+  """`train`, in a folder that no other run uses."""
+  start = time.perf_counter()
   is_done = resume and (folder / runs.MODEL).is_file()
   # A finished network is not trained on, so that another preset does it no harm.
   decisive = [name for name in config.decisive if not (is_done and name == "network")]
@@ -105,7 +117,7 @@ def train(
   try:
     if is_done:
       line.say(f"{folder} holds a finished network: only its pictures are drawn again")
-      nsn, history = nsn_jax.load(folder / runs.MODEL), runs.read_metrics(folder)
+      nsn, history = _loaded(folder / runs.MODEL), runs.read_metrics(folder)
       doing = "while drawing"
       draw(folder, nsn, history, config.seed, num_samples)
       if run.stored:  # It may have been broken off while drawing.
@@ -114,7 +126,12 @@ def train(
     images = config.data.load().images
     initial = None
     if run.stored and (folder / runs.PARTIAL).is_file():
-      initial = nsn_jax.load(folder / runs.PARTIAL)
+      initial = _loaded(folder / runs.PARTIAL)
+    elif run.stored and len(runs.read_metrics(folder)) > 1:  # Of one, its network may not be whole.
+      raise ValueError(
+        f"workdir: expected {runs.PARTIAL} in {str(folder)!r}, whose {runs.METRICS} tells of "
+        "finished layers, got none: put it back, or give --overwrite to begin anew"
+      )
     # What is known to fail must fail before anything is removed.
     network.map_sizes(images.shape[1:3], config.network.layers)
     before = float(run.stored.get("seconds", 0.0))
@@ -213,6 +230,14 @@ def draw_filters(
     title=f"layer {layer}: {which} filter{'s' * (count > 1)} decoded to {height}x{width} "
     f"pixels{where}; black {low:.2f}, white {high:.2f}",
   )
+
+
+def _loaded(path: pathlib.Path) -> nsn_jax.NSN:
+  """A network to go on with; raises ValueError, which says what to do, for a damaged file."""
+  try:
+    return nsn_jax.load(path)
+  except ValueError as error:
+    raise ValueError(f"{error}: give --overwrite to begin anew") from error
 
 
 def _farewell(folder: pathlib.Path, doing: str) -> str:

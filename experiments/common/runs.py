@@ -202,7 +202,8 @@ def read_metrics(folder: pathlib.Path) -> list[list[nsn_jax.Record]]:
   """The records of each layer; lines that a killed process left unfinished are passed over."""
   history: list[list[nsn_jax.Record]] = []
   try:
-    text = (folder / METRICS).read_text()
+    # A row of damaged bytes is passed over, too.
+    text = (folder / METRICS).read_text(encoding="utf-8", errors="replace")
   except FileNotFoundError:
     return history
   for row in text.splitlines():
@@ -210,9 +211,12 @@ def read_metrics(folder: pathlib.Path) -> list[list[nsn_jax.Record]]:
       fields = json.loads(row)
       layer = fields.pop("layer")
       record = nsn_jax.Record(**fields)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
       continue
-    while len(history) <= layer:
+    # Layers come in order; any other number is damage.
+    if type(layer) is not int or not 0 <= layer <= len(history):
+      continue
+    if layer == len(history):
       history.append([])
     history[layer].append(record)
   return history
@@ -221,24 +225,48 @@ def read_metrics(folder: pathlib.Path) -> list[list[nsn_jax.Record]]:
 def append_metrics(folder: pathlib.Path, layer: int, records: Sequence[nsn_jax.Record]) -> None:
   """Adds the records of a layer."""
   with (folder / METRICS).open("a") as file:
-    file.writelines(json.dumps({"layer": layer, **r._asdict()}) + "\n" for r in records)
+    file.write(_metrics_text(layer, records))
 
 
 def trim_metrics(folder: pathlib.Path, num_layers: int) -> None:
-  """Drops records of layers that are not kept, so that none is there twice."""
+  """Drops records of layers that are not kept, so that none is there twice.
+
+  Where this breaks off, all records are as they were.
+
+  Raises:
+    OSError: where they cannot be written.
+  """
   kept = read_metrics(folder)[:num_layers]
-  (folder / METRICS).unlink(missing_ok=True)
-  for layer, records in enumerate(kept):
-    append_metrics(folder, layer, records)
+  if kept:
+    texts = (_metrics_text(layer, records) for layer, records in enumerate(kept))
+    files.write_text(folder / METRICS, "".join(texts))
+  else:
+    (folder / METRICS).unlink(missing_ok=True)
+
+
+def _metrics_text(layer: int, records: Sequence[nsn_jax.Record]) -> str:
+  """A line a record."""
+  return "".join(json.dumps({"layer": layer, **r._asdict()}) + "\n" for r in records)
 
 
 def read_epochs(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """The records of a baseline's finished epochs."""
+  """The records of a baseline's finished epochs, in their order, each once: the later of two.
+
+  Raises:
+    ValueError: for a damaged file.
+  """
+  path = folder / EPOCHS
   try:
-    text = (folder / EPOCHS).read_text()
+    rows = [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()]
+    by_epoch = {row["epoch"]: row for row in rows}
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
   except FileNotFoundError:
     return []
-  return [json.loads(row) for row in text.splitlines()]
+  except (ValueError, TypeError, KeyError) as error:
+    raise ValueError(
+      f"{path}: expected a JSON object with its epoch a line, got a damaged file: give --overwrite "
+      "to train anew"
+    ) from error
 
 
 def write_epochs(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:

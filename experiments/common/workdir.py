@@ -3,17 +3,26 @@
 What differs by launcher, the files of its work, stays with the launcher.
 """
 
+import contextlib
+import datetime
+import errno
+import json
 import os
 import pathlib
 import re
+import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import filelock
+from absl import logging
 
 from nsn_jax import files
 
 __all__ = [
   "CONFIG",
+  "LOCK",
   "Interrupted",
   "Run",
   "check_resumption",
@@ -23,26 +32,54 @@ __all__ = [
   "config_of_training",
   "dataset_folder",
   "done_file",
+  "expanded",
   "open_folder",
   "read_config",
   "remove",
   "slug",
+  "using",
 ]
 
 CONFIG = "config.json"
+#: There as long as a run uses the folder; says which.
+LOCK = ".lock"
+
+#: Seconds after which what another writer left is surely of a dead one.
+_LEFT_S = 3600.0
+#: Seconds in which a run that is just ending lets a folder go.
+_LOCK_S = 0.5
+#: What a file system says that knows no locks.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
 class Interrupted(KeyboardInterrupt):
   """Ctrl-C, with a line on what is kept and how to go on."""
 
 
+def expanded(name: str, path: str | os.PathLike[str]) -> pathlib.Path:
+  """A path whose `~` stands for a home folder, which shells leave as it is in `--workdir=~/x`.
+
+  Raises:
+    ValueError: for the home of a user that there is not; `name` is what it was given as.
+  """
+  try:
+    return pathlib.Path(path).expanduser()
+  except RuntimeError as error:
+    raise ValueError(
+      f"{name}: expected ~ or ~USER of a user that there is, got {str(path)!r}"
+    ) from error
+
+
 def open_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
-  """Makes the folder and tries to write in it.
+  """Makes the folder, whose `~` is a home, and tries to write in it.
+
+  What was left there by writers that were killed is removed, when it is an hour old.
 
   Raises:
     OSError: where that does not work.
+    ValueError: for the home of a user that there is not.
   """
-  folder = pathlib.Path(workdir)
+  folder = expanded("workdir", workdir)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
@@ -50,7 +87,67 @@ def open_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
     raise OSError(
       f"workdir: expected a folder that can be written, got {str(folder)!r}: {error.strerror}"
     ) from error
+  files.remove_leftovers(folder, older_than_s=_LEFT_S)
   return folder
+
+
+@contextlib.contextmanager
+def using(workdir: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """The folder as `open_folder` makes it, for this run alone as long as the block goes on.
+
+  Two runs in one folder would take each other's files away, and mix their records. What a run
+  leaves that is killed is removed: its lock, which the system has let go, and half-written files.
+
+  Raises:
+    OSError: where another run uses the folder, or it cannot be written.
+    ValueError: for the home of a user that there is not.
+  """
+  folder = open_folder(workdir)
+  with _locked(folder):
+    files.remove_leftovers(folder)
+    yield folder
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+  path = folder / LOCK
+  lock = filelock.FileLock(path, thread_local=False, fallback_to_soft=False)
+  try:
+    lock.acquire(timeout=_LOCK_S)
+  except filelock.Timeout:
+    raise OSError(
+      f"workdir: expected a folder that no other run uses, got {str(folder)!r}, which is in use by "
+      f"{_user_of(path)}"
+    ) from None
+  except OSError as error:
+    if error.errno not in _NO_LOCKS:
+      raise
+    logging.warning("workdir: %s has no locks: see to it that one run at a time uses it", folder)
+    path.unlink(missing_ok=True)
+    yield
+    return
+  try:
+    began = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    facts = {"process": os.getpid(), "host": socket.gethostname(), "began": began}
+    # In place, as the lock is of this file. Another system may not write into a locked one.
+    with contextlib.suppress(OSError):
+      path.write_text(json.dumps(facts))
+    yield
+  finally:
+    # Before it is let go: who waits for it sees that its file is gone, and makes another.
+    with contextlib.suppress(OSError):
+      path.unlink()
+    lock.release()
+
+
+def _user_of(path: pathlib.Path) -> str:
+  """Whose a lock is, as it says."""
+  try:
+    facts = files.read_json(path)
+    host = "" if facts["host"] == socket.gethostname() else f" on {facts['host']}"
+    return f"process {facts['process']}{host} since {facts['began']}"
+  except (OSError, ValueError, KeyError):  # It may be at writing it.
+    return "another process"
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:
@@ -179,23 +276,23 @@ class Run:
   """A training in a folder: what it was asked for, what an earlier one left, and its record.
 
   Attributes:
-    folder: made if need be.
+    folder: of the training.
     stored: what the training that is to go on began with; empty where one begins.
   """
 
   def __init__(
     self,
-    workdir: str | os.PathLike[str],
+    folder: pathlib.Path,
     asked: Mapping[str, Any],
     decisive: Sequence[str],
     *,
     resume: bool,
     overwrite: bool,
   ):
-    """Opens the folder.
+    """Reads what is there.
 
     Args:
-      workdir: the folder.
+      folder: in use by this run, as `using` has it.
       asked: what training is asked for, plain values.
       decisive: names of those that must be the same where it goes on.
       resume: whether it is to go on, where it began before.
@@ -203,9 +300,8 @@ class Run:
 
     Raises:
       ValueError: for both, or where what is to go on was asked for otherwise.
-      OSError: where the folder cannot be written.
     """
-    self.folder = open_folder(workdir)
+    self.folder = folder
     check_resumption(resume, overwrite)
     self._asked = dict(asked)
     self.stored = read_config(self.folder) if resume else {}

@@ -10,11 +10,14 @@ commit. Table 2 takes days without an accelerator and is run apart
 (`experiments.paper.table2 --workdir=WORKDIR/table2`); the report shows it where it is there.
 """
 
+import pathlib
+
 from absl import flags
 
 from experiments.common import command_line, runs, workdir
 from experiments.paper import report, stages
 from nsn_jax import data, files
+from nsn_jax.metrics import evaluation
 
 __all__: list[str] = []
 
@@ -33,8 +36,15 @@ def _define_flags() -> None:
 
 
 def _main() -> None:
+  evaluation.check_count("num_samples", flags.FLAGS.num_samples)
+  with workdir.using(command_line.required("workdir", "a folder")) as folder:
+    files.remove_leftovers(workdir.done_file(folder, "").parent)
+    _make(folder)
+
+
+def _make(folder: pathlib.Path) -> None:
+  """Makes what is missing, in a folder that no other run uses."""
   given = flags.FLAGS
-  folder = workdir.open_folder(command_line.required("workdir", "a folder"))
   datasets = given.datasets
   if not given["datasets"].present:
     datasets = stages.present(datasets, given.data_dir)

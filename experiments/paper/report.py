@@ -1,13 +1,14 @@
 """One self-contained HTML page of the tables and figures in a workdir of `experiments.paper`.
 
-A section is what the paper has, what is known to fall short, and blocks of tables and pictures with
-the command, time, device and commit that made them.
+A section is what the paper has, what keeps numbers from being compared, and blocks of tables and
+pictures with the command, time, device and commit that made them. Data and networks may be any:
+whatever is said of how good they are is computed from their own numbers.
 """
 
 import base64
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
@@ -117,10 +118,9 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "inception scores of 50,000 samples by ImageNet's network; its numbers stand beside ours, "
       "which are by the networks named, and comparable within a block only.",
       list(_table2(root)),
-      "recall: samples are realistic but near the last layer's filters, and reach a small part of "
-      "the real images. And the comparison of inception scores is uneven: where data have labels "
-      "NSN's gamma and contrast were chosen by the score of the same classifier, the baselines had "
-      "no such choice.",
+      "the comparison of inception scores is uneven: gamma and contrast of the presets whose data "
+      "have labels were chosen by the score of the same classifier, the baselines had no such "
+      "choice.",
     ),
     Section(
       "Tables 3 and 4: architectures and filters found",
@@ -131,20 +131,16 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
     Section(
       "Fig 3 and 4: samples",
       "grids of samples of MNIST and Fashion-MNIST, and of Church and LFW beside the GANs'. Its "
-      "MNIST, Fashion-MNIST and Church networks are on plain images, ours whitened, both below.",
+      "MNIST, Fashion-MNIST and Church networks are on plain images; ours are on whitened ones, "
+      "but for those that are called plain.",
       each(_samples),
-      "plain networks blur and miss strokes; whitened ones are sharp, with broken shapes among "
-      "them; faces are recognisable, much alike, their edges coarse; buildings are towers, roofs "
-      "and skies in coarse strokes, their plain ones sharper and nearly grey.",
     ),
     Section(
       "The whitening's epsilon",
       "whitens LFW only, by an epsilon that its text does not give. Ours: the same layers and "
       "numbers of filters at several, on the first images; contrast chosen for each by the score, "
       "where labels give one.",
-      each(lambda one: _block(one, ["epsilon"], [("epsilon/epsilon.png", "", False)])),
-      "one network an epsilon: scores of neighbours, 0.3 apart, change places from run to run. "
-      "Clothes score best plain. Photographs lose their colours at small epsilons.",
+      each(_epsilon),
     ),
     Section(
       "Fig 5: gamma, alpha and beta",
@@ -176,8 +172,6 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "Fig 7: occlusion",
       "occluded faces and digits filled by way of the last layer, by eye.",
       each(_filling),
-      "on digits the nearest training image has more PSNR and SSIM; smooth inpainting has in small "
-      "gaps and narrow stripes, and on faces the mean image in most.",
     ),
     Section(
       "Fig 8: samples of the intermediate layers",
@@ -198,8 +192,6 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
           ],
         )
       ),
-      "most triples blend where the paper's three show an attribute moving; in the middle of an "
-      "interpolation two images lie over each other.",
     ),
   ]
 
@@ -259,12 +251,35 @@ def _samples(one: Shown) -> Iterator[Block]:
       lines,
       _pictures(one.folder, [(f"{p.name}/model.pixels.png", p.name, True) for p in networks]),
       _made_for(one, [f"{one.preset}-score"]),
+      layouts.scores.verdicts(scores),
     )
-  yield from _block(
+  checked = files.read_json(one.folder / "sample_grids" / "sample_grids.json").get("copies", {})
+  for block in _block(
     one,
     ["sample_grids"],
     [("sample_grids/nearest.png", "each sample, and below it its nearest training image", False)],
-  )
+  ):
+    yield dataclasses.replace(block, notes=_copies(checked))
+
+
+def _copies(checked: Mapping[str, Mapping[str, Any]]) -> list[str]:
+  """A sentence a kind of distance: how many samples are nearer to training than held-out images."""
+  meant = {"distance": "by pixels", "relative": "by pixels, over that to the next ten"}
+  return [
+    f"Distance to the nearest training image {meant.get(kind, kind)}: {check['suspected']:.1%} of "
+    "the samples are nearer than 99% of the held-out images are; the medians are "
+    f"{check['generated']:.3f} and {check['held_out']:.3f}."
+    for kind, check in checked.items()
+  ]
+
+
+def _epsilon(one: Shown) -> Iterator[Block]:
+  rows = files.read_json(one.folder / "epsilon" / "epsilon.json").get("rows", [])
+  head, *lines = layouts.epsilon.cells(rows)
+  for block in _block(one, ["epsilon"], [("epsilon/epsilon.png", "", False)]):
+    yield dataclasses.replace(
+      block, head=head if lines else (), rows=lines, notes=layouts.epsilon.verdicts(rows)
+    )
 
 
 def _filling(one: Shown) -> Iterator[Block]:
@@ -273,7 +288,7 @@ def _filling(one: Shown) -> Iterator[Block]:
   rows = files.read_json(one.folder / "filling" / "filling.json").get("rows", [])
   head, *lines = layouts.filling.cells(rows)
   for block in _block(one, ["filling"], names):
-    yield dataclasses.replace(block, head=head, rows=lines)
+    yield dataclasses.replace(block, head=head, rows=lines, notes=layouts.filling.verdicts(rows))
 
 
 def _layers(one: Shown) -> Iterator[Block]:

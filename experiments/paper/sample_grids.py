@@ -2,9 +2,10 @@
 
     python -m experiments.paper.sample_grids --dataset=mnist --model=... --workdir=runs/samples
 
-`nearest.png`: samples, and below each its nearest training image by pixels, so that copying would
-show. `layer0.png` and so on: samples that begin at each layer, which are patches of its receptive
-field. `sample_grids.json`: whether samples are copies, by pixels, against held-out images.
+`nearest.png`: samples, and below each its nearest by pixels of the images that the network was
+trained on, so that copying would show. `layer0.png` and so on: samples that begin at each layer,
+which are patches of its receptive field. `sample_grids.json`: whether samples are copies, by
+pixels, against held-out images.
 """
 
 import pathlib
@@ -88,7 +89,8 @@ def _main() -> None:
   given = flags.FLAGS
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
   data, _, nsn = command_line.judged()
-  training, held_out = (data.load(split).images for split in ("train", "test"))
+  training = data.load().images
+  held_out = data.replace(limit=None).load("test").images
   key = jax.random.key(given.seed)
   found = draw(key, nsn, training, folder, given.num_samples)
   copies = check_copies(key, nsn, training, held_out)

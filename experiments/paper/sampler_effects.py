@@ -18,6 +18,7 @@ from absl import flags
 
 import nsn_jax
 from experiments.common import command_line, judging, pictures, plots, provenance, workdir
+from nsn_jax.metrics import evaluation
 
 __all__ = ["curves", "settings", "vary"]
 
@@ -94,9 +95,10 @@ def _define_flags() -> None:
 
 def _main() -> None:
   given = flags.FLAGS
+  evaluation.check_count("num_samples", given.num_samples)
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
   data, _, nsn = command_line.judged()
-  judge = judging.judge(data.name, data_dir=data.data_dir)
+  judge = judging.judge(data.name, data_dir=data.data_dir, image_size=data.image_size)
   found = vary(jax.random.key(given.seed), nsn, judge, folder, given.num_samples)
   provenance.write_result(folder / "sampler_effects.json", found)
 

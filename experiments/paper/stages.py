@@ -1,20 +1,19 @@
 """The stages of the whole report: which commands make it, and which of them are done.
 
-A stage is one launcher's command, run in a process of its own in a folder below the workdir. What
-is done is kept in `done/` and not done again, unless the command has changed or a network that it
-shows was trained anew.
+A stage is one launcher's command, run in a folder below the workdir and in a process of its own,
+which ends where this one is ended. What is done is kept in `done/` and not done again, unless the
+command has changed or a network that it shows was trained anew.
 """
 
 import pathlib
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import nsn_jax
-from experiments.common import command_line, provenance, runs, workdir
+from experiments.common import provenance, runs, signals, workdir
 from nsn_jax import data, files
 
 __all__ = ["Stage", "plan", "present", "presets_of", "records", "run"]
@@ -157,6 +156,7 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
 
   Raises:
     OSError: where the launcher fails; it has said why.
+    KeyboardInterrupt: where it or this process is interrupted, by Ctrl-C or another signal.
   """
   done = workdir.done_file(folder, stage.name)
   before, trained = files.read_json(done), stage.trained()
@@ -164,11 +164,9 @@ def run(stage: Stage, folder: pathlib.Path) -> bool:
     return False
   print(f"\n{stage.name}: python {shlex.join(stage.command)}", flush=True)
   start = time.perf_counter()
-  ended = subprocess.run([sys.executable, *stage.command], check=False)
-  if ended.returncode == command_line.INTERRUPTED:
-    raise KeyboardInterrupt
-  if ended.returncode:
-    raise OSError(f"{stage.name}: {stage.kind} ended with exit code {ended.returncode}")
+  code = signals.run([sys.executable, *stage.command])
+  if code:
+    raise OSError(f"{stage.name}: {stage.kind} ended with exit code {code}")
   done.parent.mkdir(exist_ok=True)
   facts = provenance.record() | {
     "command": f"python {shlex.join(stage.command)}",

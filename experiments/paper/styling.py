@@ -14,29 +14,31 @@ import jax
 import numpy as np
 import numpy.typing as npt
 from absl import flags
-from PIL import Image, UnidentifiedImageError
 
 from experiments.common import command_line, pictures
 from nsn_jax import applications, data
+from nsn_jax.data import decoding
 from nsn_jax.pixel_range import to_uint8
 
 __all__ = ["read_image"]
 
 
 def read_image(path: str, num_channels: int, size: int) -> npt.NDArray[np.uint8]:
-  """An image file as uint8 [H, W, C], its longer side at most `size`.
+  """An image file as uint8 [H, W, C], its longer side at most `size`, read as data sets are.
 
   Raises:
     OSError: where it cannot be read.
-    ValueError: where it is no image.
+    ValueError: where it is no image, or too large.
   """
+  mode = "L" if num_channels == 1 else "RGB"
   try:
-    with Image.open(path) as file:
-      image = file.convert("L" if num_channels == 1 else "RGB")
-  except UnidentifiedImageError as error:
-    raise ValueError(f"image: expected an image file, got {path!r}") from error
-  image.thumbnail((size, size), Image.Resampling.LANCZOS)
-  return np.asarray(image).reshape(image.height, image.width, -1)
+    return decoding.fitted(pathlib.Path(path), mode, size, repr(path))
+  except data.DataError as error:
+    raise ValueError(f"image: expected an image file, got {error}") from error
+  except OSError as error:
+    raise OSError(
+      f"image: expected an image file, got {path!r}: {error.strerror or error}"
+    ) from error
 
 
 def _define_flags() -> None:

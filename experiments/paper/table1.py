@@ -25,6 +25,7 @@ from experiments.common import command_line, judging, provenance, runs, workdir
 from experiments.paper import contenders, layouts
 from experiments.paper.layouts import names
 from nsn_jax import baselines, files
+from nsn_jax.metrics import evaluation
 
 __all__ = ["Settings", "batch_seconds", "make_row", "make_table"]
 
@@ -72,10 +73,22 @@ def make_table(
 
   Raises:
     ValueError: for an unknown model, or settings that are not those of the rows in the folder.
-    OSError: where the folder cannot be written.
+    OSError: where the folder cannot be written, or another run uses it.
   """
-  folder = workdir.open_folder(place)
+  evaluation.check_count("num_samples", settings.num_samples)
   contenders.check(models, names.trainable())
+  with workdir.using(place) as folder:
+    return _make_table(folder, models, settings, judge, data_dir)
+
+
+def _make_table(
+  folder: pathlib.Path,
+  models: Sequence[str],
+  settings: Settings,
+  judge: judging.Judge,
+  data_dir: str | None,
+) -> list[dict[str, Any]]:
+  """`make_table`, in a folder that no other run uses."""
   path = folder / "table1.json"
   stored = files.read_json(path).get("rows", [])
   for row in stored:
@@ -172,6 +185,7 @@ def _main() -> None:
   settings = Settings(
     given.dataset, given.num_seeds, given.num_samples, given.num_epochs, given.limit
   )
+  evaluation.check_count("num_samples", settings.num_samples)  # Before the judge is trained.
   judge = judging.judge(given.dataset, data_dir=given.data_dir)
   rows = make_table(folder, given.models, settings, judge, given.data_dir)
   print(layouts.table1.as_text(rows))

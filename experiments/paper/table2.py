@@ -89,11 +89,37 @@ def make_table(
   Raises:
     ValueError: for arguments that are not as above, or not as the rows in the folder were made, or
       a data set that nothing can judge.
-    OSError: where the folder cannot be written, or data or weights are missing.
+    OSError: where the folder cannot be written or another run uses it, or data or weights are
+      missing.
   """
-  folder = workdir.open_folder(place)
+  evaluation.check_count("num_samples", num_samples)
+  contenders.check(models, names.titles())
+  with workdir.using(place) as folder:
+    return _make_table(
+      folder,
+      datasets,
+      models,
+      num_samples=num_samples,
+      num_epochs=num_epochs,
+      scenes=scenes,
+      inception_weights=inception_weights,
+      seed=seed,
+    )
+
+
+def _make_table(
+  folder: pathlib.Path,
+  datasets: Sequence[runs.DataSpec],
+  models: Sequence[str],
+  *,
+  num_samples: int,
+  num_epochs: int | None,
+  scenes: str | None,
+  inception_weights: str | None,
+  seed: int,
+) -> list[dict[str, Any]]:
+  """`make_table`, in a folder that no other run uses."""
   titles = names.titles()
-  contenders.check(models, titles)
   sample_key, score_key = jax.random.split(jax.random.key(seed))
   stored = files.read_json(folder / TABLE)
   done = {(row["dataset"], row["model"], row["network"]): row for row in stored.get("rows", [])}
@@ -109,6 +135,8 @@ def make_table(
     settings = asked
   for spec in datasets:
     train, held_out = (spec.load(split) for split in ("train", "test"))
+    if names.REAL in models:
+      judging.check_held_out(spec.name, held_out.images)
     networks = judges(spec, train, scenes=scenes, inception_weights=inception_weights)
     against = {
       name: evaluation.reference(network, train.images, held_out.images)

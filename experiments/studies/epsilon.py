@@ -3,10 +3,11 @@
     python -m experiments.studies.epsilon --model=... --data_dir=... --workdir=runs/epsilon
 
 Networks of the same layers and numbers of filters as the given one are trained on the first images
-of the data set, whitened by one epsilon each. So that only epsilon differs, filters are not found
-by the threshold here: growth goes on to the given network's numbers. Contrast is chosen for each
-anew, by the score; where a data set has no labels there is no score, and it stays as it is.
-`epsilon.png` shows a row of samples an epsilon, `epsilon.json` holds the numbers.
+of its training, 4,000 where `--limit` gives no other number, whitened by one epsilon each. So that
+only epsilon differs, filters are not found by the threshold here: growth goes on to the given
+network's numbers. Contrast is chosen for each anew, by the score; where a data set has no labels
+there is no score, and it stays as it is. `epsilon.png` shows a row of samples an epsilon,
+`epsilon.json` holds the numbers.
 """
 
 import dataclasses
@@ -22,12 +23,15 @@ from absl import flags
 import nsn_jax
 from experiments.common import command_line, judging, pictures, provenance, workdir
 from experiments.paper import layouts
+from nsn_jax.metrics import evaluation
 from nsn_jax.pixel_range import to_uint8
 
 __all__ = ["EPSILONS", "config_like", "vary"]
 
 #: Beside plain images and the network's own.
 EPSILONS = (0.01, 0.1, 0.3, 1.0, 3.0)
+#: Images, the first ones.
+_TRAINED_ON = 4_000
 _BETAS = (1.0, 1.25, 1.5, 2.0, 2.5)
 #: Above any similarity: every patch asks for a new filter.
 _ALWAYS_BELOW = 1e6
@@ -107,17 +111,18 @@ def _title(rows: Sequence[dict[str, Any]]) -> str:
 
 def _define_flags() -> None:
   command_line.define_figure("Seed of training and samples.", num_samples=3_000)
-  flags.DEFINE_integer("limit", 4_000, "Images to train on, the first ones.", lower_bound=2)
 
 
 def _main() -> None:
   given = flags.FLAGS
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
   data, _, nsn = command_line.judged()
-  train = data.replace(limit=given.limit).load()
+  limit = given.limit or min(_TRAINED_ON, data.limit or _TRAINED_ON)
+  train = data.replace(limit=limit).load()
   judge = None
   if train.labels is not None:
-    judge = judging.judge(data.name, data_dir=data.data_dir)
+    evaluation.check_count("num_samples", given.num_samples)
+    judge = judging.judge(data.name, data_dir=data.data_dir, image_size=data.image_size)
   rows = vary(jax.random.key(given.seed), nsn, train.images, judge, folder, given.num_samples)
   provenance.write_result(folder / "epsilon.json", {"num_images": len(train.images), "rows": rows})
 

@@ -30,7 +30,7 @@ def kmeans_filters(patches: np.ndarray, num_filters: int, seed: int) -> nsn_jax.
   mean = fitted.cluster_centers_.reshape(num_filters, *patches.shape[1:]).astype(np.float32)
   # With one variance for all, the E-step is k-means' own assignment.
   start = nsn_jax.Filters(jnp.asarray(mean), jnp.ones(num_filters))
-  return em.m_step(em.e_step(patches, start), start)
+  return em.m_step(em.e_step(jnp.asarray(patches), start), start)
 
 
 def mean_similarity(
@@ -38,6 +38,7 @@ def mean_similarity(
 ) -> float:
   """Mean best similarity over all patches of the data set."""
   *_, (total, _) = stream.statistics(maps, filters, config.threshold, config.kernel, config.stride)
+  assert total is not None  # The last one is the pass's.
   return float(em.mean_similarity(total))
 
 
@@ -71,7 +72,6 @@ def check(key: jax.Array, nsn: nsn_jax.NSN, images: np.ndarray, seed: int, budge
 
 def _define_flags() -> None:
   command_line.define_judged_model()
-  flags.DEFINE_integer("limit", None, "First images of the data set only.", lower_bound=1)
   flags.DEFINE_float("memory_budget_gb", 4.0, "For maps held between passes.", lower_bound=0.0)
   command_line.define_seed("Seed of k-means and of its patches.")
 
@@ -80,7 +80,7 @@ def _main() -> None:
   """Prints the table and writes it beside the model."""
   given = flags.FLAGS
   data, model, nsn = command_line.judged()
-  images = data.replace(limit=given.limit).load().images
+  images = data.load().images
   rows = check(
     jax.random.key(given.seed), nsn, images, given.seed, int(given.memory_budget_gb * 1e9)
   )

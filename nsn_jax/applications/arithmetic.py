@@ -9,7 +9,7 @@ import numpy as np
 
 from nsn_jax import checks
 from nsn_jax.config import SamplerConfig
-from nsn_jax.network import NSN
+from nsn_jax.network import NSN, check_trained
 from nsn_jax.sampler import decode
 
 __all__ = ["FilterSum", "add_filters"]
@@ -53,12 +53,13 @@ def add_filters(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
+  check_trained(nsn)
   checks.integer("num_draws", num_draws, 1)
   if nsn.num_layers < 2:
     raise ValueError(f"nsn: expected a network of at least two layers, got {nsn.num_layers}")
-  if len(filters) != 3:
-    raise ValueError(f"filters: expected three indices, of A, B and C, got {list(filters)}")
+  if not isinstance(filters, Sequence) or len(filters) != 3:
+    raise ValueError(f"filters: expected three indices, of A, B and C, got {filters!r}")
   for index in filters:
     checks.integer("filters", index, 0, nsn.num_filters[-1] - 1)
   top = nsn.num_layers - 1

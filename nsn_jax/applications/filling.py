@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nsn_jax import checks
 from nsn_jax.config import SamplerConfig
-from nsn_jax.network import NSN, encode
+from nsn_jax.network import NSN, check_trained, encode
 from nsn_jax.patches import extract_patches
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.sampler import decode
@@ -54,8 +54,9 @@ def fill(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  checks.key("key", key)
-  checks.images("images", images)
+  key = checks.key("key", key)
+  check_trained(nsn)
+  images = checks.images("images", images)
   checks.integer("num_draws", num_draws, 1)
   checks.integer("num_rounds", num_rounds, 1)
   if nsn.num_layers < 2:
@@ -68,10 +69,15 @@ def fill(
       f"got {given.dtype} {given.shape}"
     )
   behind = np.asarray(background)
-  if behind.shape not in ((), images.shape[1:]) or not (behind.min() >= 0 and behind.max() <= 1):
+  if behind.shape not in ((), images.shape[1:]) or behind.dtype.kind not in "fiu":
     raise ValueError(
       f"background: expected one number in [0, 1], or {list(images.shape[1:])} of them, "
-      f"got shape {list(behind.shape)} in {behind.min():.4g} to {behind.max():.4g}"
+      f"got {behind.dtype} {list(behind.shape)}"
+    )
+  if not (behind.min() >= 0 and behind.max() <= 1):  # Written so that NaN fails.
+    raise ValueError(
+      f"background: expected one number in [0, 1], or {list(images.shape[1:])} of them, "
+      f"got {behind.min():.4g} to {behind.max():.4g}"
     )
   hidden = jnp.broadcast_to(given, (count, height, width))[..., None]
   unit = to_unit(jnp.asarray(images))
@@ -79,7 +85,8 @@ def fill(
   first = nsn.config.layers[0]
   touched = extract_patches(hidden.astype(jnp.float32), first.kernel, first.stride)
   touched = touched.max(axis=(3, 4))  # [N, h, w, 1]
-  sampler = sampler or dataclasses.replace(nsn.config.sampler, beta=1.0)
+  if sampler is None:
+    sampler = dataclasses.replace(nsn.config.sampler, beta=1.0)
   found = []
   for draw_key in jax.random.split(key, num_draws):
     current = occluded

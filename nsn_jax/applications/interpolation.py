@@ -43,7 +43,7 @@ def interpolate(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   check_trained(nsn)
   count = nsn.num_filters[-1]
   for name, index in (("first", first), ("second", second)):

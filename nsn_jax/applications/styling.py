@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from nsn_jax import checks
 from nsn_jax.config import SamplerConfig
-from nsn_jax.network import NSN, encode
+from nsn_jax.network import NSN, check_trained, encode
 from nsn_jax.patches import covered_size, num_positions
 from nsn_jax.sampler import decode
 
@@ -41,8 +41,9 @@ def style(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  checks.key("key", key)
-  checks.images("images", images)
+  key = checks.key("key", key)
+  check_trained(nsn)
+  images = checks.images("images", images)
   checks.integer("num_draws", num_draws, 1)
   size = images.shape[1:3]
   if nsn.whitening is not None:

@@ -85,7 +85,7 @@ class GAN(Baseline):
 
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
     """What images are made of: uniform in [-1, 1], [num_samples, latent]."""
-    return jax.random.uniform(key, (num_samples, self.latent), minval=-1.0)
+    return jax.random.uniform(key, (num_samples, self.latent), jnp.float32, minval=-1.0)
 
   def constrain(self, critic: Any) -> Any:
     """The critic's parameters after a step, brought back to where they are allowed."""
@@ -109,7 +109,8 @@ class GAN(Baseline):
     """The state that training begins with."""
     generator_key, critic_key = jax.random.split(key)
     # Two rows, as one has no variance to normalise by.
-    noise, images = jnp.zeros((2, self.latent)), jnp.zeros((2, *self.image_shape))
+    noise = jnp.zeros((2, self.latent), jnp.float32)
+    images = jnp.zeros((2, *self.image_shape), jnp.float32)
     made = self._generator.init(generator_key, noise, is_training=True)
     critic = self._critic.init(critic_key, images)["params"]
     optimizer = self.optimizer()

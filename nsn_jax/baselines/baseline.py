@@ -116,7 +116,7 @@ def sample(
   Raises:
     ValueError: for arguments that are not as above.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   checks.integer("num_samples", num_samples, 1)
   checks.integer("batch_size", batch_size, 1)
   batch_size = min(batch_size, num_samples)

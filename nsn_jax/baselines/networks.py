@@ -67,11 +67,11 @@ class Doubling(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Doubles the sides."""
     shape = (x.shape[-1], _KERNEL, _KERNEL, self.features)
-    kernel = self.param("kernel", _INIT, shape)
+    kernel = self.param("kernel", _INIT, shape, jnp.float32)
     patches = jnp.tensordot(x, kernel, 1)  # [N, h, w, 4, 4, features]
     y = sum_patches(patches, _STRIDE)[:, 1 : self.side + 1, 1 : self.side + 1]
     if self.use_bias:
-      y = y + self.param("bias", nn.initializers.zeros, (self.features,))
+      y = y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
     return y
 
 

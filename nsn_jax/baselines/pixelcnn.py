@@ -147,7 +147,7 @@ class PixelCNN(Baseline):
 
     def normal(key: jax.Array, *shape: int) -> jax.Array:
       fan_in = functools.reduce(lambda a, b: a * b, shape[:-1])
-      return jax.random.normal(key, shape) / jnp.sqrt(float(fan_in))
+      return jax.random.normal(key, shape, jnp.float32) / jnp.sqrt(float(fan_in))
 
     *layer_keys, head_key = jax.random.split(key, self.num_layers + 1)
     layers = []
@@ -157,20 +157,20 @@ class PixelCNN(Baseline):
       layers.append(
         _Layer(
           normal(keys[0], reach + 1, 2 * reach + 1, inputs, 2 * f),
-          jnp.zeros(2 * f),
+          jnp.zeros(2 * f, jnp.float32),
           normal(keys[1], 2 * f, 2 * f),
           normal(keys[2], reach + 1, inputs, 2 * f),
-          jnp.zeros(2 * f),
+          jnp.zeros(2 * f, jnp.float32),
           normal(keys[3], f, f),
-          jnp.zeros(f),
+          jnp.zeros(f, jnp.float32),
         )
       )
     keys = jax.random.split(head_key)
     head = _Head(
       normal(keys[0], f, 2 * f),
-      jnp.zeros(2 * f),
+      jnp.zeros(2 * f, jnp.float32),
       normal(keys[1], 2 * f, _LEVELS),
-      jnp.zeros(_LEVELS),
+      jnp.zeros(_LEVELS, jnp.float32),
     )
     params = (tuple(layers), head)
     return PixelCNNState(params, self._optimizer().init(params))
@@ -227,11 +227,11 @@ class PixelCNN(Baseline):
     channels = [1, *(self.width for _ in layers[1:])]
     # Rows of each layer's input that the next row still sees, its own last.
     kept = tuple(
-      jnp.zeros((num_samples, _span(layer.vertical, index), width, c))
+      jnp.zeros((num_samples, _span(layer.vertical, index), width, c), jnp.float32)
       for index, (layer, c) in enumerate(zip(layers, channels, strict=True))
     )
 
-    zero = tuple(jnp.zeros((num_samples, width, 2 * self.width)) for _ in layers)
+    zero = tuple(jnp.zeros((num_samples, width, 2 * self.width), jnp.float32) for _ in layers)
 
     def next_row(kept: Any, y: jax.Array) -> tuple[Any, jax.Array]:
       above, after = self._vertical(state.params, kept)
@@ -271,13 +271,15 @@ class PixelCNN(Baseline):
     """Draws the pixels of a row, left to right: [N, W, 1] in [-1, 1]."""
     layers, head = params
     kept = tuple(
-      jnp.zeros((num_samples, _span(layer.horizontal, index), layer.horizontal.shape[1]))
+      jnp.zeros(
+        (num_samples, _span(layer.horizontal, index), layer.horizontal.shape[1]), jnp.float32
+      )
       for index, layer in enumerate(layers)
     )
 
     def next_pixel(kept: Any, at: Any) -> tuple[Any, jax.Array]:
       x, above = at
-      after, horizontal = [kept[0]], jnp.zeros((num_samples, self.width))
+      after, horizontal = [kept[0]], jnp.zeros((num_samples, self.width), jnp.float32)
       for index, layer in enumerate(layers):
         row = jnp.einsum("nrf,rfg->ng", after[index][:, :: _dilation(index)], layer.horizontal)
         gated = _gate(row + layer.horizontal_bias + above[index])

@@ -36,6 +36,6 @@ def make(name: str, image_shape: tuple[int, int, int], **options: Any) -> Baseli
     ValueError: for an unknown name, or a field's value out of its range.
     TypeError: for an option that is no field of the model.
   """
-  if name not in MODELS:
+  if not isinstance(name, str) or name not in MODELS:
     raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {name!r}")
   return MODELS[name](image_shape=image_shape, **options)

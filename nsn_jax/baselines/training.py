@@ -99,10 +99,10 @@ def train(
     ValueError: for arguments that are not as above.
     DivergedError: where a loss is not finite.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   checks.integer("num_epochs", num_epochs, 1)
   checks.integer("first_epoch", first_epoch, 0)
-  checks.images("images", images)
+  images = checks.images("images", images)
   if images.dtype != np.uint8 or images.shape[1:] != model.image_shape:
     raise ValueError(
       f"images: expected uint8 [N, {', '.join(map(str, model.image_shape))}], "

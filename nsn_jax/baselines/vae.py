@@ -111,7 +111,7 @@ class VAE(Baseline):
     pixels = (images.reshape(len(images), -1) + 1.0) / 2.0
     codes: Any = self._encoder.apply(encoder, pixels)
     mean, log_variance = jnp.split(codes, 2, axis=1)
-    draw = mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape)
+    draw = mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape, jnp.float32)
     logits: Any = self._decoder.apply(decoder, draw)
     reconstruction = optax.sigmoid_binary_cross_entropy(logits, pixels).sum(axis=1)
     divergence = (jnp.exp(log_variance) + mean**2 - 1 - log_variance).sum(axis=1) / 2
@@ -133,7 +133,7 @@ class VAE(Baseline):
 
   def generate(self, key: jax.Array, state: VAEState, num_samples: int) -> jax.Array:
     """Images, float32 [num_samples, H, W, C] in (-1, 1)."""
-    latent = jax.random.normal(key, (num_samples, self.latent))
+    latent = jax.random.normal(key, (num_samples, self.latent), jnp.float32)
     logits: Any = self._decoder.apply(state.decoder, latent)
     return jnp.tanh(logits / 2).reshape(-1, *self.image_shape)  # 2 sigmoid - 1
 

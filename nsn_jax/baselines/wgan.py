@@ -63,7 +63,7 @@ class WGAN(GAN):
 
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
     """Normal, [num_samples, latent]."""
-    return jax.random.normal(key, (num_samples, self.latent))
+    return jax.random.normal(key, (num_samples, self.latent), jnp.float32)
 
   def constrain(self, critic: Any) -> Any:
     """Clips the critic's weights."""

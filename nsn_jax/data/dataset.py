@@ -7,11 +7,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DataError", "Dataset", "Request", "Source"]
+__all__ = ["DataError", "Dataset", "Request", "Source", "one_line"]
+
+
+def one_line(text: object) -> str:
+  r"""Text with what is no printable character, as in the names of others' files, escaped.
+
+  >>> one_line("a\nb")
+  'a\\nb'
+  """
+  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 class DataError(ValueError):
-  """A data set that is not there, is not what was expected, or was asked for wrongly."""
+  """A data set that is not there, is not what was expected, or was asked for wrongly.
+
+  Its message is one line, whatever a file's name or a library's own message holds.
+  """
+
+  def __init__(self, message: object):
+    super().__init__(one_line(message))
 
 
 class Dataset(NamedTuple):
@@ -36,6 +51,8 @@ class Request(NamedTuple):
     data_dir: TFDS's folder, absolute, or None for TFDS's own default.
     image_size: side of the images, >= 1, or None for the source's own.
     limit: number of images at most, >= 1, or None for all.
+    remark: called while a source is read, with a line that is to be logged: then, and whenever the
+      data come from the cache.
   """
 
   name: str
@@ -44,6 +61,7 @@ class Request(NamedTuple):
   data_dir: pathlib.Path | None
   image_size: int | None
   limit: int | None
+  remark: Callable[[str], None]
 
 
 class Source(NamedTuple):

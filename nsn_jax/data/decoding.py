@@ -1,31 +1,72 @@
-"""Decoding and resizing of images with Pillow."""
+"""Decoding and resizing of images with Pillow, whoever made them."""
 
 import concurrent.futures
+import contextlib
+import functools
 import io
+import math
+import os
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import tqdm
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nsn_jax.data.dataset import DataError
 
-__all__ = ["decode", "resize", "stack"]
+__all__ = ["MAX_SIDE", "BrokenImageError", "decode", "fitted", "resize", "stack"]
 
 #: Large images are first shrunk by whole factors to not less than this many times the size asked
 #: for; Pillow calls the result of 3 hardly distinguishable from resizing at once.
 _REDUCING_GAP = 3.0
+#: Pixels of an image at most, by its header: 50 megapixels, as the larger phones' cameras have. A
+#: few kilobytes can claim any number. Pillow takes up to 12 bytes for each on the way.
+_MAX_PIXELS = 8192 * 6144
+#: Bytes of an encoded image at most: so many pixels unpacked, in four channels of 16 bits.
+_MAX_BYTES = 8 * _MAX_PIXELS
+#: Images above one of these, in pixels as they are decoded or in encoded bytes, are decoded by one
+#: thread, one after the other: each thread keeps memory of the largest that it has had.
+_SMALL_PIXELS = 2**21
+_SMALL_BYTES = 16 * 2**20
+#: Threads at most: 16 times the 25 MB of a small image, and the 600 MB of a large one, are 1 GB.
+_MAX_THREADS = 16
+#: Side of an image that can be asked for at most.
+MAX_SIDE = math.isqrt(_MAX_PIXELS)
+#: What is looked for in a file, whatever its ending: others have Pillow run other programs, or are
+#: decoded without bounds.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+#: What is seen through transparent pixels.
+_BACKGROUND = 255
 
 _Item = TypeVar("_Item")
+
+
+class BrokenImageError(DataError):
+  """An image that cannot be decoded, or has too many pixels."""
+
+
+class _LargeImageError(Exception):
+  """An image that is not to be decoded by several threads at once."""
+
+
+class _Thread(threading.local):
+  """Whether this thread is one of several that decode."""
+
+  is_one_of_several = False
+
+
+_THREAD = _Thread()
 
 
 def decode(
   source: bytes | pathlib.Path, mode: str, size: int | None, title: str
 ) -> npt.NDArray[np.uint8]:
-  """Decodes one image, upright; with a size, its centre square resized.
+  """Decodes one image, upright and on white; with a size, its centre square resized.
 
   Args:
     source: an encoded image, or the file that holds it; of an animation, the first frame counts.
@@ -37,23 +78,40 @@ def decode(
     uint8 [H, W, C], C = 1 for "L" and 3 for "RGB".
 
   Raises:
-    DataError: the image cannot be decoded.
+    BrokenImageError: the image cannot be decoded, or is larger than 50 megapixels.
+    DataError: its file cannot be read, or the memory is too small.
   """
   try:
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-      if size is not None:
-        # Lets the JPEG decoder leave out detail that the resizing would.
-        gap = int(_REDUCING_GAP * size)
-        image.draft(None, (gap, gap))
-      ImageOps.exif_transpose(image, in_place=True)
-      converted = _to_8_bit(image).convert(mode)
-  except Exception as error:  # Pillow's plugins raise what they like: OSError, SyntaxError, ...
-    first_line = str(error).partition("\n")[0]
-    raise DataError(f"{title}: expected an image that Pillow can decode, got: {first_line}") from (
-      error
-    )
-  array = np.asarray(converted if size is None else _fit(converted, size))
-  return array.reshape(*array.shape[:2], -1)
+    file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+  except OSError as error:
+    raise DataError(f"{title}: expected a file that can be read, got: {error.strerror}") from error
+  with file:
+    return _decoded(file, mode, size, title, lambda image: _fit(image, size) if size else image)
+
+
+def fitted(path: pathlib.Path, mode: str, longer_side: int, title: str) -> npt.NDArray[np.uint8]:
+  """Decodes an image file, upright and on white, scaled down as a whole.
+
+  Args:
+    path: of the file.
+    mode: "L" or "RGB".
+    longer_side: of the result in pixels, at most.
+    title: names the image in errors.
+
+  Returns:
+    uint8 [H, W, C], C = 1 for "L" and 3 for "RGB".
+
+  Raises:
+    DataError: the image cannot be decoded, or is larger than 50 megapixels.
+    OSError: its file cannot be read.
+  """
+
+  def scaled(image: Image.Image) -> Image.Image:
+    image.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS, _REDUCING_GAP)
+    return image
+
+  with path.open("rb") as file, _without_pillows_warnings():
+    return _decoded(file, mode, longer_side, title, scaled)
 
 
 def resize(images: npt.NDArray[np.uint8], size: int | None) -> npt.NDArray[np.uint8]:
@@ -73,6 +131,7 @@ def stack(
   count: int,
   decode_item: Callable[[_Item], npt.NDArray[np.uint8]],
   title: str,
+  broken: list[tuple[int, BrokenImageError]] | None = None,
 ) -> npt.NDArray[np.uint8]:
   """Decodes items in threads into one array, with a progress bar on a terminal.
 
@@ -81,40 +140,174 @@ def stack(
     count: number of items in all, >= 1.
     decode_item: gives uint8 [H, W, C] of the same shape for each item.
     title: names the data set in the bar and in errors.
+    broken: takes the positions of items that `decode_item` calls broken, and its errors: these are
+      left out. None raises the first.
 
   Returns:
-    uint8 [count, H, W, C].
+    uint8 [count, H, W, C], less what is broken.
 
   Raises:
-    DataError: images of different shapes, or fewer of them than `count`.
+    DataError: images of different shapes, more or fewer of them than `count`, or no memory for
+      them; for a broken image where these are not taken.
   """
-  images = np.empty((count, 0, 0, 0), np.uint8)
-  done = 0
+  images = np.empty((0, 0, 0, 0), np.uint8)
+  seen = kept = 0
+
+  def attempt(item: _Item) -> npt.NDArray[np.uint8] | BrokenImageError:
+    try:
+      return decode_item(item)
+    except BrokenImageError as error:
+      return error
+
+  def attempt_small(item: _Item) -> npt.NDArray[np.uint8] | BrokenImageError | None:
+    try:
+      return attempt(item)
+    except _LargeImageError:
+      return None
+
+  def begin() -> None:
+    _THREAD.is_one_of_several = True
+
   # disable=None: off where stderr is no terminal. delay: no bar for what takes a moment.
   bar = tqdm.tqdm(total=count, desc=title, unit="image", disable=None, delay=1.0)
-  with bar, concurrent.futures.ThreadPoolExecutor() as pool:
+  num_threads = min(_MAX_THREADS, 4 + (os.cpu_count() or 1))
+  pool = concurrent.futures.ThreadPoolExecutor(num_threads, initializer=begin)
+  with bar, _without_pillows_warnings(), contextlib.ExitStack() as ending:
+    # After an error, or Ctrl-C, the rest of the piece is not decoded.
+    ending.callback(pool.shutdown, cancel_futures=True)
     for batch in batches:
-      for image in pool.map(decode_item, batch):
-        if done == 0:
-          images = np.empty((count, *image.shape), np.uint8)
-        if image.shape != images.shape[1:]:
+      for item, result in zip(batch, pool.map(attempt_small, batch), strict=True):
+        found = attempt(item) if result is None else result
+        if isinstance(found, BrokenImageError):
+          if broken is None:
+            raise found
+          broken.append((seen, found))
+          seen += 1
+          continue
+        if kept == 0:
+          images = _empty(count, found.shape, title)
+        if found.shape != images.shape[1:]:
           raise DataError(
             f"{title}: expected images of one shape (or an image_size), "
-            f"got {images.shape[1:]} and {image.shape}"
+            f"got {images.shape[1:]} and {found.shape}"
           )
-        images[done] = image
-        done += 1
+        if seen == count:
+          raise DataError(f"{title}: expected {count} images, got more")
+        images[kept] = found
+        seen += 1
+        kept += 1
       bar.update(len(batch))
-  if done != count:
-    raise DataError(f"{title}: expected {count} images, got {done}")
-  return images
+  if seen != count:
+    raise DataError(f"{title}: expected {count} images, got {seen}")
+  return images[:kept]
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-  """Scales 16-bit grey to 8 bits: Pillow's own conversion clips it to white."""
-  if not image.mode.startswith("I;16"):
-    return image
-  return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def _empty(count: int, shape: tuple[int, ...], title: str) -> npt.NDArray[np.uint8]:
+  try:
+    return np.empty((count, *shape), np.uint8)
+  except (MemoryError, ValueError) as error:  # numpy's names for much and for far too much.
+    raise DataError(
+      f"{title}: expected memory for {count:,} images of {shape}, got none: give a limit or a "
+      "smaller image_size"
+    ) from error
+
+
+@contextlib.contextmanager
+def _without_pillows_warnings() -> Iterator[None]:
+  """Pillow warns of large images, which are an error here, and of damage that it reads around.
+
+  Once around all threads: the filters of warnings belong to the process.
+  """
+  with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    yield
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+  """Those of the formats that this Pillow has."""
+  Image.init()
+  return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _decoded(
+  file: BinaryIO,
+  mode: str,
+  size: int | None,
+  title: str,
+  finish: Callable[[Image.Image], Image.Image],
+) -> npt.NDArray[np.uint8]:
+  """Decodes an image, and finishes it.
+
+  Args:
+    file: holds the encoded image.
+    mode: "L" or "RGB".
+    size: to which `finish` shrinks it; None for not.
+    title: names the image in errors.
+    finish: takes the upright image in its mode.
+
+  Returns:
+    uint8 [H, W, C].
+  """
+  try:
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if length > _MAX_BYTES:
+      raise ValueError(f"{length:,} bytes, more than {_MAX_BYTES:,}")
+    _check_thread(length > _SMALL_BYTES)
+    with Image.open(file, formats=_formats()) as image:
+      if image.width * image.height > _MAX_PIXELS:
+        raise ValueError(f"{image.width} x {image.height} pixels, more than {_MAX_PIXELS:,}")
+      is_whole = bool(image.info.get("progressive"))  # Of a JPEG: held whole, whatever is left out.
+      _check_thread(is_whole and image.width * image.height > _SMALL_PIXELS)
+      if size is not None:
+        # Lets the JPEG decoder leave out detail that the resizing would.
+        gap = int(_REDUCING_GAP * size)
+        image.draft(None, (gap, gap))
+      _check_thread(image.width * image.height > _SMALL_PIXELS)
+      ImageOps.exif_transpose(image, in_place=True)
+      array = np.array(finish(_plain(image, mode)))
+    return array.reshape(*array.shape[:2], -1)
+  except _LargeImageError:
+    raise
+  except MemoryError as error:
+    raise DataError(f"{title}: expected memory to decode it in, got too little") from error
+  except Exception as error:  # Pillow's plugins raise what they like: OSError, SyntaxError, ...
+    if isinstance(error, Image.DecompressionBombError):
+      said = f"more than {_MAX_PIXELS:,} pixels"
+    elif isinstance(error, UnidentifiedImageError):
+      said = f"none of {', '.join(_formats())}"
+    else:
+      said = str(error).partition("\n")[0]
+    raise BrokenImageError(
+      f"{title}: expected an image that Pillow can decode, got: {said}"
+    ) from error
+
+
+def _check_thread(is_large: bool) -> None:
+  if is_large and _THREAD.is_one_of_several:
+    raise _LargeImageError
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+  """The image in 8 bits and without transparency, in a mode."""
+  if image.mode.startswith("I"):
+    # Scales 16-bit grey to 8 bits: Pillow's own conversion clips it to white.
+    values = np.array(image)
+    hidden = values == image.info.get("transparency", -1)
+    values.clip(0, 2**16 - 1, out=values)
+    values >>= 8
+    values[hidden] = _BACKGROUND
+    image = Image.fromarray(values.astype(np.uint8))
+  elif image.mode == "F":
+    raise ValueError("floating-point values, of no known range")
+  elif image.has_transparency_data:
+    # Whatever colour is hidden below: a viewer does not show it either.
+    opaque = Image.new("RGB", image.size, (_BACKGROUND,) * 3)
+    shown = image if image.mode == "RGBA" else image.convert("RGBA")
+    opaque.paste(shown, mask=shown)
+    image = opaque
+  return image if image.mode == mode else image.convert(mode)
 
 
 def _fit(image: Image.Image, size: int) -> Image.Image:

@@ -1,13 +1,17 @@
 """A folder of image files."""
 
+import collections
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from absl import logging
 
 from nsn_jax.data import cache, decoding
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source
+from nsn_jax.data.dataset import DataError, Dataset, Request, Source, one_line
 
 __all__ = ["source"]
 
@@ -16,29 +20,64 @@ _DEFAULT_SIZE = 64
 _BATCH = 1024
 #: Without sub-folders, one image in this many is a test image.
 _TEST_SHARE = 10
+#: Names of the sub-folders that are splits, in any case; of several for one, the first is read.
+_SPLITS = {
+  "train": ("train", "training"),
+  "test": ("test", "testing", "val", "valid", "validation"),
+}
+#: Share of images that may be broken: a few of a large set are left out, more are a mistake.
+_BROKEN_SHARE = 0.01
+#: A folder may be reached by so many links: two in each of 30 folders make a billion ways.
+_MAX_WAYS = 100
+#: Names and endings that a line of the log lists at most.
+_LISTED = 10
+
+
+class _Files(NamedTuple):
+  """What lies below a folder.
+
+  Attributes:
+    images: sorted by name.
+    others: how many files were left out, by ending, or for another reason.
+  """
+
+  images: list[pathlib.Path]
+  others: collections.Counter[str]
 
 
 def source(request: Request) -> Source:
   """The images below a folder, RGB, [N, image_size, image_size, 3].
 
-  Sub-folders `train` and `test` are the splits where either is there; without them, every tenth
-  image in the order of names is a test image. Where every image of the split lies in a folder of
-  its class, the position of that folder's name in sorted order, over both splits, is its label.
+  Sub-folders `train` and `test`, or of another usual name for these, are the splits where either is
+  there; without them, every tenth image in the order of names is a test image. Where every image of
+  the split lies in a folder of its class, the position of that folder's name in sorted order, over
+  both splits, is its label. Links are followed. What is left out is said in the log.
 
   Raises:
-    DataError: no such folder, no such split, or no image below it.
+    DataError: no such folder, no such split, or no image below it; when read: more than one image
+      in a hundred is broken.
   """
   root = request.path
   assert root is not None  # `load` gives every `NAME:PATH` its path.
   if not root.is_dir():
     raise DataError(f"name: expected a folder after 'folder:', got {str(root)!r}, which is none")
-  top = _split_folder(root, request.split)
-  files = _images(top)
+  splits = _split_folders(root)
+  top = splits.get(request.split, root)
+  if splits and top == root:
+    raise DataError(
+      f"split: expected one that {str(root)!r} has as a sub-folder, got {request.split!r}"
+    )
+  files, others = _below(top)
+  left_out = _listed(f"{count} {kind}" for kind, count in others.most_common())
   if not files:
     kinds = ", ".join(sorted(suffix[1:] for suffix in _SUFFIXES))
-    raise DataError(f"name: expected image files ({kinds}) below {str(top)!r}, got none")
+    raise DataError(
+      f"name: expected image files ({kinds}) below {str(top)!r}, got {left_out or 'none'}"
+    )
+  if others:
+    logging.warning("%s: left out beside the images: %s", one_line(top), one_line(left_out))
   # Before anything is left out: that must not decide whether there are labels.
-  labels = _labels(root, top, files)
+  labels = _labels(top, list(splits.values()) or [root], files)
   if top == root:
     is_test = np.arange(len(files)) % _TEST_SHARE == _TEST_SHARE - 1
     is_chosen = is_test == (request.split == "test")
@@ -49,50 +88,148 @@ def source(request: Request) -> Source:
         f"split: expected sub-folders train and test below {str(root)!r}, or {_TEST_SHARE} images "
         f"and more, of which every tenth is a test image, got {request.split!r} of fewer"
       )
+  # Of broken images as many may be as of the whole split, however few are asked for.
+  num_files, most_broken = len(files), int(_BROKEN_SHARE * len(files))
   if request.limit is not None:
-    files = files[: request.limit]
-    labels = None if labels is None else labels[: request.limit]
+    files = files[: request.limit + most_broken]
+    labels = None if labels is None else labels[: len(files)]
   # The labels too: an empty class folder moves them without changing a file.
-  identity = [cache.fingerprint(top, files), None if labels is None else labels.tolist()]
-  size = _DEFAULT_SIZE if request.image_size is None else request.image_size
-  return Source(lambda: Dataset(_read(files, size, request.name), labels), identity)
+  identity = [num_files, cache.fingerprint(top, files), None if labels is None else labels.tolist()]
+  return Source(lambda: _read(top, files, labels, num_files, request), identity)
 
 
-def _split_folder(root: pathlib.Path, split: str) -> pathlib.Path:
-  if (root / split).is_dir():
-    return root / split
-  if not any((root / name).is_dir() for name in ("train", "test")):
-    return root
-  raise DataError(f"split: expected one that {str(root)!r} has as a sub-folder, got {split!r}")
+def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
+  """The sub-folders that are splits; says what is left out beside them."""
+  folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+  found = {}
+  for split, names in _SPLITS.items():
+    fitting = [path for path in folders if path.name.lower() in names]
+    if fitting:
+      # Of one name in several cases, that in small letters.
+      found[split] = min(
+        fitting, key=lambda p: (names.index(p.name.lower()), p.name != p.name.lower(), p.name)
+      )
+  unread = sorted(repr(path.name) for path in folders if path not in found.values())
+  if found and unread:
+    logging.warning(
+      "%s: the splits are %s; other folders beside them are left out: %s",
+      one_line(root),
+      " and ".join(f"{split} = {path.name!r}" for split, path in found.items()),
+      one_line(_listed(unread)),
+    )
+  return found
 
 
-def _images(top: pathlib.Path) -> list[pathlib.Path]:
-  """Image files below `top`, sorted by name; hidden ones (as `._x.jpg` of macOS) left out."""
+def _below(top: pathlib.Path) -> _Files:
+  """All files below a folder, but hidden ones (as `._x.jpg` of macOS), through links, too."""
+  images: list[pathlib.Path] = []
+  others: collections.Counter[str] = collections.Counter()
+  ways: collections.Counter[tuple[int, int]] = collections.Counter()
+  open_folders: list[tuple[pathlib.Path, frozenset[tuple[int, int]]]] = [(top, frozenset())]
+  while open_folders:
+    folder, above = open_folders.pop()
+    status = folder.stat()
+    place = status.st_dev, status.st_ino
+    if place in above:
+      others["links to a folder around them"] += 1
+      continue
+    ways[place] += 1
+    if ways[place] > _MAX_WAYS:
+      raise DataError(
+        f"name: expected folders that at most {_MAX_WAYS} links lead to, got {str(folder)!r}"
+      )
+    with os.scandir(folder) as entries:
+      for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith("."):
+          continue
+        kind = _kind(entry)
+        if kind == "folder":
+          open_folders.append((path, above | {place}))
+        elif kind == "image":
+          images.append(path)
+        else:
+          others[kind] += 1
+  return _Files(sorted(images, key=lambda path: path.relative_to(top).parts), others)
 
-  def is_image(path: pathlib.Path) -> bool:
-    is_hidden = any(part.startswith(".") for part in path.relative_to(top).parts)
-    return path.suffix.lower() in _SUFFIXES and not is_hidden and path.is_file()
 
-  return sorted(filter(is_image, top.rglob("*")), key=lambda path: path.relative_to(top).parts)
+def _kind(entry: os.DirEntry[str]) -> str:
+  """Whether an entry is a folder or an image; else what it is for the log."""
+  try:
+    if entry.is_dir():
+      return "folder"
+    if not entry.is_file():
+      return "links that lead nowhere" if entry.is_symlink() else "that are no files"
+  except OSError:  # A link in a circle.
+    return "links that lead nowhere"
+  suffix = pathlib.PurePath(entry.name).suffix.lower()
+  return "image" if suffix in _SUFFIXES else suffix or "without an ending"
 
 
 def _labels(
-  root: pathlib.Path, top: pathlib.Path, files: Sequence[pathlib.Path]
+  top: pathlib.Path, splits: Sequence[pathlib.Path], files: Sequence[pathlib.Path]
 ) -> npt.NDArray[np.int32] | None:
   """The class of each file, int32 [N], or None where a file lies in no class folder."""
   parts = [path.relative_to(top).parts for path in files]
   if min(map(len, parts)) < 2:
     return None
   # Over both splits, so that a label means the same class where one split lacks a class.
-  tops = [top] if top == root else [root / "train", root / "test"]
-  folders = (c for t in tops if t.is_dir() for c in t.iterdir() if c.is_dir())
-  classes = sorted({c.name for c in folders if not c.name.startswith(".")})
+  folders = (path for split in splits for path in split.iterdir() if path.is_dir())
+  classes = sorted({path.name for path in folders if not path.name.startswith(".")})
   numbers = {name: number for number, name in enumerate(classes)}
   return np.array([numbers[part[0]] for part in parts], np.int32)
 
 
-def _read(files: Sequence[pathlib.Path], size: int, title: str) -> npt.NDArray[np.uint8]:
-  batches = (files[start : start + _BATCH] for start in range(0, len(files), _BATCH))
-  return decoding.stack(
-    batches, len(files), lambda path: decoding.decode(path, "RGB", size, str(path)), title
-  )
+def _read(
+  top: pathlib.Path,
+  files: Sequence[pathlib.Path],
+  labels: npt.NDArray[np.int32] | None,
+  num_files: int,
+  request: Request,
+) -> Dataset:
+  """Reads the images that are asked for.
+
+  Args:
+    top: the split's folder.
+    files: of the images; with a limit, some more to take in the place of broken ones.
+    labels: of all of these.
+    num_files: of the split.
+    request: its limit is on the images that are not broken.
+  """
+  wanted = len(files) if request.limit is None else min(request.limit, len(files))
+  size = _DEFAULT_SIZE if request.image_size is None else request.image_size
+  pieces: list[npt.NDArray[np.uint8]] = []
+  broken: dict[int, decoding.BrokenImageError] = {}
+  seen = 0
+  while seen - len(broken) < wanted and seen < len(files):
+    part = files[seen : len(broken) + wanted]
+    found: list[tuple[int, decoding.BrokenImageError]] = []
+    pieces.append(
+      decoding.stack(
+        (part[start : start + _BATCH] for start in range(0, len(part), _BATCH)),
+        len(part),
+        lambda path: decoding.decode(path, "RGB", size, str(path)),
+        request.name,
+        found,
+      )
+    )
+    broken |= {seen + position: error for position, error in found}
+    seen += len(part)
+    if len(broken) > _BROKEN_SHARE * num_files:
+      raise DataError(
+        f"{next(iter(broken.values()))} ({len(broken)} of {seen} images are broken: more than "
+        f"{_BROKEN_SHARE:.0%} of all {num_files})"
+      )
+  if broken:
+    names = _listed(repr(files[position].relative_to(top).as_posix()) for position in broken)
+    request.remark(f"{top}: left out {len(broken)} of {seen} images, which are broken: {names}")
+  kept = [position for position in range(seen) if position not in broken]
+  images = pieces[0] if len(pieces) == 1 else np.concatenate([p for p in pieces if len(p)])
+  return Dataset(images, None if labels is None else labels[kept])
+
+
+def _listed(words: Iterable[str]) -> str:
+  """Words for a line, the first of many."""
+  every = list(words)
+  more = [f"and {len(every) - _LISTED} more"] if len(every) > _LISTED else []
+  return ", ".join(every[:_LISTED] + more)

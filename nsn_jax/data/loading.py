@@ -7,17 +7,21 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from nsn_jax.data import cache, digits, folder, lsun, npz, tfds_source
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source
+from absl import logging
+
+from nsn_jax.data import cache, decoding, digits, folder, lsun, npz, tfds_source
+from nsn_jax.data.dataset import DataError, Dataset, Request, Source, one_line
 
 __all__ = ["NAMES", "SOURCES", "is_known", "load"]
 
 #: How each data set is found. A new one is an entry here; `KIND:PATH` takes any path after `KIND:`.
 SOURCES: dict[str, Callable[[Request], Source]] = {
   "digits": digits.source,
-  "mnist": functools.partial(tfds_source.source, tfds_source.Spec("mnist", mode="L")),
+  "mnist": functools.partial(
+    tfds_source.source, tfds_source.Spec("mnist", mode="L", image_size=28)
+  ),
   "fashion_mnist": functools.partial(
-    tfds_source.source, tfds_source.Spec("fashion_mnist", mode="L")
+    tfds_source.source, tfds_source.Spec("fashion_mnist", mode="L", image_size=28)
   ),
   "lfw": functools.partial(
     tfds_source.source,
@@ -48,7 +52,12 @@ def load(
 
   Sources that need decoding (all but `digits` and `npz:`) are decoded once: the result is kept
   under `cache_dir`, where it may be deleted at any time, and is found again while the arguments
-  and the source's files stay the same.
+  and the source's files stay the same. What is found there is checked: a file that is damaged, or
+  of other data, is made anew.
+
+  Images are turned as their EXIF says, 16-bit greys are scaled to 8 bits, and transparent pixels
+  are laid on white. None may have more than 50 megapixels. Files need not be trusted: nothing in
+  them is run, and what would fill the memory is an error.
 
   Args:
     name: one of `NAMES`:
@@ -57,8 +66,13 @@ def load(
       `mnist`, `fashion_mnist` (28x28), `lfw` and `lsun/church_outdoor` (64x64) from TFDS; the last
       from LSUN's own LMDB folders, too;
       `folder:PATH`, all images below a folder, RGB (64x64); sub-folders `train` and `test` are the
-      splits if there, else every tenth image is a test image; folders below them are the labels;
-      `npz:PATH`, arrays `images` and optionally `labels`, `test_images`, `test_labels`.
+      splits if there, else every tenth image is a test image; folders below them are the labels.
+      The splits may be in any case, and named `training`, or `testing`, `val`, `valid` or
+      `validation`; where several stand for one, the first of these is read. Links are followed. A
+      warning in the log says which folders and files of other kinds are left out, and which
+      images, that are broken; more than one of these in a hundred of the split is an error;
+      `npz:PATH`, arrays `images`, uint8 or float in [0, 1], [N, H, W] or [N, H, W, C], and
+      optionally integers `labels` [N]; `test_images` and `test_labels` for the test split.
     split: "train" or "test". TFDS has no test split of `lfw`: every tenth image is one. That of
       `lsun/church_outdoor` is LSUN's validation split.
     data_dir: TFDS's folder, with `mnist/VERSION` and so on below it; None for TFDS's own default
@@ -85,19 +99,34 @@ def load(
   find, path = _resolve(name)
   if split not in _SPLITS:
     raise DataError(f"split: expected one of {', '.join(_SPLITS)}, got {split!r}")
+  remarks: list[str] = []
   request = Request(
     name=name,
     path=path,
     split=split,
-    data_dir=None if data_dir is None else _absolute(data_dir),
+    data_dir=None if data_dir is None else _absolute("data_dir", data_dir),
     image_size=_positive("image_size", image_size),
     limit=_positive("limit", limit),
+    remark=remarks.append,
   )
-  source = find(request)
-  if source.identity is None:
-    return source.read()
-  identity = [str(path), split, request.image_size, request.limit, source.identity]
-  return cache.fetch(name.partition(":")[0], identity, source.read, cache_dir)
+  if request.image_size is not None and request.image_size > decoding.MAX_SIDE:
+    raise DataError(f"image_size: expected at most {decoding.MAX_SIDE}, got {image_size!r}")
+  try:
+    source = find(request)
+    if source.identity is None:
+      dataset = source.read()
+    else:
+      dataset = cache.fetch(request, source, remarks, cache_dir)
+  except OSError as error:  # A folder that may not be looked into, a file that has gone, ...
+    raise DataError(f"name: expected {name!r} to be readable, got: {error}") from error
+  except MemoryError as error:
+    raise DataError(
+      f"name: expected memory for the images of {name!r}, got too little: give a limit or a "
+      "smaller image_size"
+    ) from error
+  for remark in remarks:
+    logging.warning("%s", one_line(remark))
+  return dataset
 
 
 def is_known(name: str) -> bool:
@@ -119,11 +148,15 @@ def _resolve(name: str) -> tuple[Callable[[Request], Source], pathlib.Path | Non
   find = SOURCES.get(f"{kind}:PATH" if colon else kind)
   if find is None or bool(colon) != bool(path):
     raise DataError(f"name: expected one of {', '.join(NAMES)}, got {name!r}")
-  return find, _absolute(path) if path else None
+  return find, _absolute("name", path) if path else None
 
 
-def _absolute(path: str | os.PathLike) -> pathlib.Path:
-  return pathlib.Path(path).expanduser().resolve()
+def _absolute(argument: str, path: str | os.PathLike) -> pathlib.Path:
+  try:
+    return pathlib.Path(path).expanduser().resolve()
+  # Nobody's home, links in a circle; a NUL; a name that is too long; no path at all.
+  except (RuntimeError, ValueError, OSError, TypeError) as error:
+    raise DataError(f"{argument}: expected a path, got {path!r}: {error}") from error
 
 
 def _positive(argument: str, value: Any) -> int | None:

@@ -1,16 +1,15 @@
 """LSUN (Yu et al., arXiv:1506.03365): TFDS's copy, or the LMDB folders that LSUN itself gives out.
 
 TFDS prepares LSUN by tensorflow-io, which has no builds for recent Pythons and for some platforms.
-The LMDB folders need the small package `lmdb` alone.
+The LMDB folders need nothing.
 """
 
 import functools
-import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import BinaryIO
 
-from nsn_jax.data import cache, decoding, tfds_source
+from nsn_jax.data import cache, decoding, lmdb_file, tfds_source
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source
 
 __all__ = ["source"]
@@ -18,7 +17,9 @@ __all__ = ["source"]
 #: LSUN's names of the splits.
 _SPLITS = {"train": "train", "test": "val"}
 _DEFAULT_SIZE = 64
+#: Images that are read at a time, and their bytes.
 _BATCH = 1024
+_BATCH_BYTES = 64 * 2**20
 
 
 def source(category: str, request: Request) -> Source:
@@ -29,7 +30,7 @@ def source(category: str, request: Request) -> Source:
   Else TFDS is asked to prepare it. LSUN's validation images are the test split.
 
   Raises:
-    DataError: the data are not there and cannot be prepared, or `lmdb` is not installed.
+    DataError: the data are not there and cannot be prepared; when read: they are damaged.
   """
   root = tfds_source.data_folder(request)
   spec = tfds_source.Spec(
@@ -50,36 +51,35 @@ def source(category: str, request: Request) -> Source:
 
 
 def _read(folder: pathlib.Path, request: Request) -> Dataset:
-  try:
-    import lmdb  # an optional install
-  except ImportError as error:
-    raise DataError(
-      f"data_dir: expected the package lmdb, to read {str(folder)!r}, got none: "
-      "pip install 'nsn_jax[lsun]'"
-    ) from error
   size = _DEFAULT_SIZE if request.image_size is None else request.image_size
+  expected = f"data_dir: expected an LMDB of LSUN in {str(folder)!r}"
   try:
-    with lmdb.open(str(folder), readonly=True, lock=False, readahead=False) as database:
-      count = database.stat()["entries"]
-      count = count if request.limit is None else min(request.limit, count)
-      if not count:
+    with (folder / "data.mdb").open("rb") as file:
+      places = lmdb_file.locate(file, request.limit)
+      if not places:
         raise DataError(f"data_dir: expected images in {str(folder)!r}, got an empty database")
       images = decoding.stack(
-        _values(database, count),
-        count,
+        _values(file, places),
+        len(places),
         lambda image: decoding.decode(image, "RGB", size, f"an image of {folder.name}"),
         folder.name,
       )
-  except lmdb.Error as error:
-    raise DataError(
-      f"data_dir: expected an LMDB of LSUN in {str(folder)!r}, got: {error}"
-    ) from error
+  except DataError:
+    raise
+  except (OSError, ValueError) as error:
+    raise DataError(f"{expected}, got: {error}") from error
   return Dataset(images, None)
 
 
-def _values(database: Any, count: int) -> Iterator[Sequence[bytes]]:
-  """The first values in the order of their keys, which are hashes, in batches."""
-  with database.begin() as transaction:
-    values = itertools.islice(transaction.cursor().iternext(keys=False, values=True), count)
-    while batch := list(itertools.islice(values, _BATCH)):
+def _values(file: BinaryIO, places: Sequence[lmdb_file.Place]) -> Iterator[Sequence[bytes]]:
+  """The values at these places, in batches."""
+  batch: list[bytes] = []
+  size = 0
+  for place in places:
+    batch.append(lmdb_file.read(file, place))
+    size += place.size
+    if len(batch) == _BATCH or size >= _BATCH_BYTES:
       yield batch
+      batch, size = [], 0
+  if batch:
+    yield batch

@@ -115,6 +115,11 @@ def _read(spec: Spec, request: Request, root: pathlib.Path) -> Dataset:
     positions = positions[(positions % _TEST_SHARE == 0) == is_test]
   positions = positions[: request.limit]
   size = spec.image_size if request.image_size is None else request.image_size
+  if not len(positions):
+    raise DataError(
+      f"data_dir: expected images of {spec.name!r}, split {tfds_split!r}, in {str(root)!r}, "
+      "got none"
+    )
   labels: list[int] = []
 
   def encoded() -> Iterator[Sequence[bytes]]:
@@ -130,6 +135,8 @@ def _read(spec: Spec, request: Request, root: pathlib.Path) -> Dataset:
       lambda image: decoding.decode(image, spec.mode, size, f"an image of {spec.name}"),
       spec.name,
     )
+    if any(not 0 <= label < 2**31 for label in labels):
+      raise ValueError(f"labels from {min(labels)} to {max(labels)}")
   except DataError:
     raise
   except Exception as error:  # array_record raises RuntimeError, TensorFlow errors of its own.
@@ -151,9 +158,10 @@ def _open(
   """
   try:
     import tensorflow_datasets as tfds
-  except ImportError as error:
+  except Exception as error:  # Packages below it that do not fit each other raise what they like.
     raise DataError(
-      f"name: expected tensorflow-datasets to be installed to read {name!r}, got: {error}"
+      f"name: expected tensorflow-datasets to be installed to read {name!r}, "
+      f"got: {_first_line(error)}"
     ) from error
   options = {
     "split": split,

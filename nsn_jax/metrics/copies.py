@@ -14,6 +14,8 @@ __all__ = ["CopyCheck", "Nearest", "compare_distances", "copy_check", "nearest"]
 _SUSPECT = 0.01
 #: Training images after the nearest that it is compared with.
 _NEXT = 10
+#: Rows whose differences are taken at a time.
+_BLOCK = 1000
 
 
 class Nearest(NamedTuple):
@@ -41,13 +43,16 @@ class CopyCheck(NamedTuple):
     ratio: generated / held_out: far below 1 where images are copied. Images that are smoother than
       real ones come nearer to all of them, so that a ratio somewhat below 1 is no copying yet.
     suspected: share of the generated images that are nearer to a training image than 99% of the
-      held-out images are; 0.01 where nothing is copied.
+      held-out images are, or equal one; 0.01 where nothing is copied.
+    overlap: share of the held-out images that equal a training image. They are no held-out images,
+      and left out of all of the above: with a few of them every copy would look usual.
   """
 
   generated: float
   held_out: float
   ratio: float
   suspected: float
+  overlap: float = 0.0
 
 
 def nearest(training: npt.ArrayLike, queries: npt.ArrayLike) -> Nearest:
@@ -64,16 +69,16 @@ def nearest(training: npt.ArrayLike, queries: npt.ArrayLike) -> Nearest:
   Raises:
     ValueError: if the arguments are not as above.
   """
+  held, asked = _flat("training", training), _flat("queries", queries)
   shapes = np.shape(training)[1:], np.shape(queries)[1:]
   if shapes[0] != shapes[1]:
     raise ValueError(
       f"queries: expected rows of shape {shapes[0]}, as training has, got {shapes[1]}"
     )
-  held, asked = _flat("training", training), _flat("queries", queries)
   count = min(_NEXT + 1, len(held))
   found = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(held)
   distances, positions = found.kneighbors(asked)
-  first, next_ones = distances[:, 0].astype(np.float64), distances[:, 1:]
+  first, next_ones = _apart(held, asked, positions[:, 0]), distances[:, 1:]
   typical = next_ones.mean(axis=1, dtype=np.float64) if count > 1 else first
   relative = np.divide(first, typical, out=np.ones_like(first), where=typical > 0)
   return Nearest(first, positions[:, 0], relative)
@@ -98,9 +103,7 @@ def copy_check(
   return compare_distances(*(nearest(training, x).distance for x in (held_out, generated)))
 
 
-def compare_distances(
-  held_out: npt.NDArray[np.float64], generated: npt.NDArray[np.float64]
-) -> CopyCheck:
+def compare_distances(held_out: npt.ArrayLike, generated: npt.ArrayLike) -> CopyCheck:
   """The copy check where the distances are at hand: of held-out images they never change.
 
   Relative distances (`Nearest.relative`) make a check that smooth images pass.
@@ -112,20 +115,45 @@ def compare_distances(
   Raises:
     ValueError: unless both are of at least one number, finite.
   """
-  for name, value in (("held_out", held_out), ("generated", generated)):
-    if value.ndim != 1 or not value.size or not np.isfinite(value).all():
-      raise ValueError(f"{name}: expected finite distances [N], N >= 1, got shape {value.shape}")
-  typical = float(np.median(held_out))
-  median = float(np.median(generated))
+  real, found = _distances("held_out", held_out), _distances("generated", generated)
+  unseen = real[real > 0]
+  typical = float(np.median(unseen)) if unseen.size else 0.0
+  limit = np.quantile(unseen, _SUSPECT) if unseen.size else 0.0
+  median = float(np.median(found))
   return CopyCheck(
     generated=median,
     held_out=typical,
     ratio=median / typical if typical else float("nan"),
-    suspected=float(np.mean(generated < np.quantile(held_out, _SUSPECT))),
+    suspected=float(np.mean((found < limit) | (found == 0))),
+    overlap=1.0 - unseen.size / real.size,
   )
+
+
+def _distances(name: str, value: npt.ArrayLike) -> npt.NDArray[np.floating]:
+  given = np.asarray(value)
+  if given.ndim != 1 or not given.size or given.dtype.kind != "f" or not (given >= 0).all():
+    raise ValueError(
+      f"{name}: expected distances [N], N >= 1, floats of at least 0, got {given.dtype} "
+      f"{list(given.shape)}"
+    )
+  if not np.isfinite(given).all():
+    raise ValueError(f"{name}: expected finite distances, got infinity")
+  return given
+
+
+def _apart(
+  held: npt.NDArray[np.floating], asked: npt.NDArray[np.floating], positions: npt.NDArray
+) -> npt.NDArray[np.float64]:
+  """Distances of rows from differences, exactly 0 for equal ones, as products do not give it."""
+  found = np.empty(len(asked), np.float64)
+  for start in range(0, len(asked), _BLOCK):
+    part = slice(start, start + _BLOCK)
+    found[part] = np.linalg.norm(asked[part].astype(np.float64) - held[positions[part]], axis=1)
+  return found
 
 
 def _flat(name: str, value: npt.ArrayLike) -> npt.NDArray[np.floating]:
   """Rows of float32."""
   array = np.asarray(value)
-  return inputs.features(name, array.reshape(len(array), -1) if array.ndim > 2 else array)
+  flat = array.reshape(len(array), -1) if array.ndim > 2 and array.size else array
+  return inputs.features(name, flat)

@@ -1,7 +1,8 @@
 """A row of Table 2, a point of a training's curve: images are drawn, scored, and compared.
 
 Every row is made the same way: uint8 images in, the network's outputs, numbers. The reference is
-the training images; real data's own row is the held-out images against them.
+the training images; real data's own row is the held-out images against them. Whatever order images
+come in, class by class or mixed, is no part of a score.
 """
 
 import dataclasses
@@ -22,12 +23,14 @@ from nsn_jax.metrics.outputs import Network
 from nsn_jax.metrics.precision_recall import precision_recall
 
 __all__ = [
+  "LEAST_IMAGES",
   "MEASURES",
   "Comparison",
   "Drawn",
   "Evaluation",
   "Measure",
   "Reference",
+  "check_count",
   "compare",
   "draw",
   "evaluate",
@@ -37,10 +40,15 @@ __all__ = [
 #: Draws so many images by a key, uint8 [N, H, W, C].
 Sampler = Callable[[jax.Array, int], npt.NDArray[np.uint8]]
 
+#: Images that can be scored at the least: one in each split of the inception score.
+LEAST_IMAGES = 10
+
 #: Samples that are drawn once before the clock starts, so that programs are compiled.
 _WARM_UP = 1_000
 #: Images of each set that precision and recall are taken of: they cost N * M distances.
 _MANIFOLD_SIZE = 10_000
+#: Of the order in which all sets are split: always the same one.
+_ORDER_SEED = 0
 #: Images of a subset of KID, as its authors take them.
 _SUBSET_SIZE = 1_000
 
@@ -155,6 +163,15 @@ class Comparison(NamedTuple):
   gain: float
 
 
+def check_count(name: str, count: int) -> None:
+  """Raises ValueError where there are too few images to score; `name` is what says how many."""
+  if count < LEAST_IMAGES:
+    raise ValueError(
+      f"{name}: expected at least {LEAST_IMAGES}, one for each split of the inception score, "
+      f"got {count}"
+    )
+
+
 def draw(key: jax.Array, sampler: Sampler, num_samples: int) -> Drawn:
   """Draws the samples of a row and takes the time, programs compiled before.
 
@@ -169,7 +186,7 @@ def draw(key: jax.Array, sampler: Sampler, num_samples: int) -> Drawn:
   Raises:
     ValueError: for a number of samples that is not as above.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   checks.integer("num_samples", num_samples, 1)
   sampler(key, min(num_samples, _WARM_UP))
   start = time.perf_counter()
@@ -202,10 +219,17 @@ def evaluate(key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]) 
 
   Returns:
     All scores. Of precision and recall both sets are cut to 10,000, or to the smaller of the two.
+
+  Raises:
+    ValueError: for fewer images.
   """
+  key = checks.key("key", key)
+  check_count("images", len(images))
   kid_key, real_key, found_key = jax.random.split(key, 3)
   outputs = against.network.outputs(images)
-  score = inception_score(outputs.probabilities)
+  score = inception_score(
+    outputs.probabilities, num_splits=LEAST_IMAGES, key=jax.random.key(_ORDER_SEED)
+  )
   fid = frechet_distance(against.statistics, feature_statistics(outputs.features))
   most = min(len(images), len(against.features))
   kid = kernel_distance(

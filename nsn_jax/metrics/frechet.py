@@ -1,10 +1,11 @@
 """The Fréchet distance between two sets of features (FID), from means and covariances."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nsn_jax import checks
 from nsn_jax.metrics import inputs
 
 __all__ = ["FeatureStatistics", "feature_statistics", "frechet_distance", "merge_statistics"]
@@ -59,6 +60,8 @@ def merge_statistics(a: FeatureStatistics, b: FeatureStatistics) -> FeatureStati
   Raises:
     ValueError: where they are of features of different numbers.
   """
+  for name, statistics in (("a", a), ("b", b)):
+    _check(name, statistics, 1)
   inputs.same_width(a.mean[None], b.mean[None], "a", "b")
   total = a.num_images + b.num_images
   apart = b.mean - a.mean
@@ -91,8 +94,7 @@ def frechet_distance(real: FeatureStatistics, generated: FeatureStatistics) -> f
     ValueError: for a set of fewer than 2, or features that differ in number.
   """
   for name, statistics in (("real", real), ("generated", generated)):
-    if statistics.num_images < 2:
-      raise ValueError(f"{name}: expected at least 2 images, got {statistics.num_images}")
+    _check(name, statistics, 2)
   if real.mean.shape != generated.mean.shape:
     raise ValueError(
       f"generated: expected {real.mean.size} features, as of the real images, "
@@ -102,6 +104,21 @@ def frechet_distance(real: FeatureStatistics, generated: FeatureStatistics) -> f
   left, right = real.covariance, generated.covariance
   overlap = np.linalg.svd(_square_root(left) @ _square_root(right), compute_uv=False).sum()
   return float(apart @ apart + np.trace(left) + np.trace(right) - 2 * overlap)
+
+
+def _check(name: str, statistics: Any, least: int) -> None:
+  """Raises ValueError unless these are finite statistics of so many images at least."""
+  checks.instance(name, statistics, FeatureStatistics)
+  if statistics.num_images < least:
+    raise ValueError(f"{name}: expected at least {least} images, got {statistics.num_images}")
+  width = np.shape(statistics.mean)
+  if len(width) != 1 or np.shape(statistics.scatter) != width * 2:
+    raise ValueError(
+      f"{name}: expected a mean [D] and a scatter [D, D], got shapes {width} and "
+      f"{np.shape(statistics.scatter)}"
+    )
+  if not (np.isfinite(statistics.mean).all() and np.isfinite(statistics.scatter).all()):
+    raise ValueError(f"{name}: expected finite statistics, got NaN or infinity")
 
 
 def _square_root(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -55,7 +55,7 @@ def kernel_distance(
   Raises:
     ValueError: if an argument is not as above.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   left, right = inputs.features("real", real), inputs.features("generated", generated)
   inputs.same_width(left, right)
   checks.integer("num_subsets", num_subsets, 1)

@@ -31,8 +31,9 @@ def precision_recall(
   """Returns precision and recall of generated images (Kynkäänniemi et al. 2019, arXiv:1904.06991).
 
   A set's manifold is the union of balls, one about each of its features, that reach to its k-th
-  nearest other feature of the set. Distances are exact, taken block by block, so that memory does
-  not grow with N * M. Both shares depend on N: compare values of equal N only.
+  nearest other feature of the set. Distances are of float64, taken block by block, so that memory
+  does not grow with N * M. Where rows occur more than k times a ball has no radius, and holds its
+  equals alone. Both shares depend on N: compare values of equal N only.
 
   Args:
     real: features of the real images, [N, D].
@@ -48,6 +49,9 @@ def precision_recall(
   left, right = inputs.features("real", real), inputs.features("generated", generated)
   inputs.same_width(left, right)
   checks.integer("num_neighbours", num_neighbours, 1, min(len(left), len(right)) - 1)
+  # About a centre, as distances come from products, and rounding grows with the norms.
+  centre = left.mean(axis=0, dtype=np.float64)
+  left, right = left - centre, right - centre
   return PrecisionRecall(
     precision=_share_within(right, left, num_neighbours),
     recall=_share_within(left, right, num_neighbours),
@@ -55,15 +59,24 @@ def precision_recall(
 
 
 def _share_within(
-  points: npt.NDArray[np.floating], manifold: npt.NDArray[np.floating], num_neighbours: int
+  points: npt.NDArray[np.float64], manifold: npt.NDArray[np.float64], num_neighbours: int
 ) -> float:
   """Share of the points that lie in a ball about one of the manifold's."""
   neighbours = NearestNeighbors(n_neighbors=num_neighbours, algorithm="brute").fit(manifold)
   distances, _ = neighbours.kneighbors()  # Of each to the others, itself left out.
-  radii = distances[:, -1]
+  # What rounding makes of a distance of 0: else equal rows would lie out of each other's balls.
+  norms = _square_norms(manifold) + _square_norms(points).max()
+  slack = points.shape[1] * np.finfo(np.float64).eps * norms
+  limits = distances[:, -1] ** 2 + slack
 
-  def within(block: npt.NDArray[np.floating], _start: int) -> npt.NDArray[np.bool_]:
-    return (block <= radii).any(axis=1)
+  def within(block: npt.NDArray[np.float64], _start: int) -> npt.NDArray[np.bool_]:
+    return (block <= limits).any(axis=1)
 
-  found = pairwise_distances_chunked(points, manifold, reduce_func=within, working_memory=256)
+  found = pairwise_distances_chunked(
+    points, manifold, reduce_func=within, working_memory=256, squared=True
+  )
   return float(np.concatenate(list(found)).mean())
+
+
+def _square_norms(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+  return np.einsum("nd,nd->n", rows, rows)

@@ -1,4 +1,6 @@
-"""Checkpoints: what was saved comes back, the last two are kept, and wrong ones are refused."""
+"""Checkpoints: what was saved comes back, damage leads to the one before, others are refused."""
+
+import shutil
 
 import jax
 import pytest
@@ -18,10 +20,121 @@ def test_checkpoints_keep_the_last_two(tmp_path, images):
       kept.save(epoch, state)
   with baselines.Checkpoints(tmp_path / "c") as kept:
     assert kept.last_epoch == 2
-    assert same(kept.restore(states[0]), states[2])
+    epoch, state = kept.restore(states[0])
+    assert epoch == 2 and same(state, states[2])
     for epoch in (1, 2):
       with pytest.raises(ValueError, match=f"epoch: expected one after 2, .* got {epoch}"):
         kept.save(epoch, states[0])
     with pytest.raises(ValueError, match="checkpoints: expected one of this model, got another"):
       kept.restore(small("dcgan", width=3).init(KEY))
+    with pytest.raises(ValueError, match="checkpoints: expected one of this model, got another"):
+      kept.restore(small("vae").init(KEY))
   assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["1", "2"]
+
+
+@pytest.fixture(scope="module")
+def states():
+  return [small("vae").init(jax.random.key(index)) for index in range(3)]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, states):
+  """Epochs 0 and 1; a test changes a copy."""
+  folder = tmp_path_factory.mktemp("two") / "c"
+  with baselines.Checkpoints(folder) as kept:
+    kept.save(0, states[0])
+    kept.save(1, states[1])
+  return folder
+
+
+def _cut(place):
+  for path in (place / "default" / "d").iterdir():
+    path.write_bytes(path.read_bytes()[:10])
+
+
+def _flip(place):
+  for path in (place / "default" / "d").iterdir():
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _empty(place):
+  for path in place.rglob("*"):
+    if path.is_file():
+      path.write_bytes(b"")
+
+
+def _forget_the_tree(place):
+  (place / "default" / "_METADATA").unlink()
+
+
+def _of_before(place):
+  # As a version that kept no sums left it.
+  (place / "sha256.json").unlink()
+  (place / "default" / "_METADATA").write_text("{")
+
+
+@pytest.mark.parametrize(
+  "damage",
+  [
+    _cut,
+    _flip,
+    _empty,
+    _forget_the_tree,
+    _of_before,
+    lambda p: shutil.rmtree(p / "default"),
+  ],
+)
+def test_a_damaged_checkpoint_leads_to_the_one_before(damage, two, tmp_path, states, warnings):
+  folder = tmp_path / "c"
+  shutil.copytree(two, folder)
+  damage(folder / "1")
+  with baselines.Checkpoints(folder) as kept:
+    epoch, state = kept.restore(states[2])
+    assert epoch == 0 and same(state, states[0])
+    (told,) = warnings
+    assert told.startswith(f"checkpoints: epoch 1 in {folder} is damaged (") and "\n" not in told
+    # Training goes on from there, and writes the damaged one anew.
+    kept.remove_after(epoch)
+    kept.save(1, states[2])
+    epoch, state = kept.restore(states[0])
+    assert epoch == 1 and same(state, states[2]) and len(warnings) == 1
+
+
+def test_damaged_ones_alone_are_one_line(two, tmp_path, states, warnings):
+  folder = tmp_path / "c"
+  shutil.copytree(two, folder)
+  for epoch in ("0", "1"):
+    _cut(folder / epoch)
+  with (
+    baselines.Checkpoints(folder) as kept,
+    pytest.raises(
+      ValueError, match=r"^checkpoints: expected one that can be read in .*epochs 0, 1$"
+    ),
+  ):
+    kept.restore(states[0])
+  assert len(warnings) == 2
+
+
+def test_what_earlier_versions_left_is_read(two, tmp_path, states, warnings):
+  folder = tmp_path / "c"
+  shutil.copytree(two, folder)
+  (folder / "1" / "sha256.json").unlink()
+  with baselines.Checkpoints(folder) as kept:
+    epoch, state = kept.restore(states[0])
+  assert epoch == 1 and same(state, states[1]) and not warnings
+
+
+def test_what_a_killed_writer_left_is_no_checkpoint_and_removed(two, tmp_path, states):
+  folder = tmp_path / "c"
+  shutil.copytree(two, folder)
+  (folder / "1").rename(folder / "1.orbax-checkpoint-tmp")
+  (folder / "notes.txt").write_text("mine")
+  with baselines.Checkpoints(folder) as kept:
+    assert kept.last_epoch == kept.restore(states[0])[0] == 0
+    kept.remove_after(0)
+    assert {path.name for path in folder.iterdir()} == {"0", "notes.txt"}
+    kept.remove_after(None)
+    assert kept.last_epoch is None
+    kept.save(0, states[0])

@@ -11,9 +11,9 @@ from tests.data.helpers import Records
 
 
 @pytest.fixture(autouse=True)
-def cache_dir(tmp_path, monkeypatch):
-  """The folder of the cache, not yet made."""
-  path = tmp_path / "cache"
+def cache_dir(tmp_path_factory, monkeypatch):
+  """The folder of the cache, not yet made, and none of a test's own."""
+  path = tmp_path_factory.mktemp("elsewhere") / "cache"
   monkeypatch.setenv("NSN_JAX_CACHE", str(path))
   return path
 

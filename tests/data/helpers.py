@@ -1,5 +1,9 @@
 """What the tests of several sources build their data of."""
 
+import struct
+import zipfile
+import zlib
+
 import numpy as np
 from PIL import Image
 
@@ -21,3 +25,48 @@ class Records(list):
   def __getitems__(self, positions):
     assert type(positions) is list and all(type(p) is int for p in positions)
     return [self[p] for p in positions]
+
+
+def npy(header, values=b"", version=1):
+  """A `.npy` file of any header, and of values that need not be its."""
+  text = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
+  length = struct.pack("<H" if version == 1 else "<I", len(text))
+  return b"\x93NUMPY" + bytes([version, 0]) + length + text + values
+
+
+def described(dtype, shape, values=None):
+  """A `.npy` file that says of itself what it likes; without values, as many zeros as it says."""
+  if values is None:
+    values = bytes(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+  return npy(f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}", values)
+
+
+def write_zip(path, members, method=zipfile.ZIP_STORED):
+  """A zip archive of these files."""
+  with zipfile.ZipFile(path, "w", method) as archive:
+    for name, content in members.items():
+      archive.writestr(name, content)
+
+
+def _chunk(kind, content):
+  checksum = zlib.crc32(kind + content)
+  return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def black_png(width, height, channels=3, rows=None):
+  """A PNG file of few bytes and any number of pixels, all of them zero.
+
+  Args:
+    width: of the image.
+    height: of the image.
+    channels: 1 to 4.
+    rows: that the file really has; None for all.
+  """
+  colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+  packing = zlib.compressobj(1)
+  packed = b""
+  for _ in range(height if rows is None else rows):
+    packed += packing.compress(bytes(1 + width * channels))
+  header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+  body = _chunk(b"IHDR", header) + _chunk(b"IDAT", packed + packing.flush())
+  return b"\x89PNG\r\n\x1a\n" + body + _chunk(b"IEND", b"")

@@ -22,6 +22,8 @@ def test_unknown_name_lists_the_known(name):
     ({"image_size": 2.5}, "image_size: expected an integer >= 1 or None, got 2.5"),
     ({"limit": 0}, "limit: expected an integer >= 1 or None, got 0"),
     ({"limit": -1}, "limit: expected an integer >= 1 or None, got -1"),
+    ({"image_size": 7095}, "image_size: expected at most 7094, got 7095"),
+    ({"image_size": 10**30}, f"image_size: expected at most 7094, got {10**30}"),
   ],
 )
 def test_bad_arguments(options, message):
@@ -32,6 +34,46 @@ def test_bad_arguments(options, message):
 
 def test_data_error_is_a_value_error():
   assert issubclass(data.DataError, ValueError)
+
+
+def test_data_errors_are_one_line_whatever_they_tell_of():
+  error = data.DataError("a\nb\r\x1b[2J\u2028\udc80 and ä, \u00a0")
+  assert str(error) == r"a\nb\r\x1b[2J\u2028\udc80 and ä, \xa0"
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz"])
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "a\0b", "x" * 300, "x\ny", "no/where"])
+def test_paths_of_any_kind_are_one_line(kind, path):
+  with pytest.raises(data.DataError, match=r"^name: expected") as error:
+    data.load(f"{kind}:{path}")
+  assert "\n" not in str(error.value) and "\0" not in str(error.value)
+
+
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name/x", "a\0b", 3, b"bytes"])
+def test_data_folders_of_any_kind_are_one_line(folder):
+  with pytest.raises(data.DataError, match=r"^data_dir: expected a path, got"):
+    data.load("digits", data_dir=folder)
+
+
+def test_names_of_impossible_paths_are_not_known():
+  assert not data.is_known("folder:a\0b") and not data.is_known("npz:~nobody-of-this-name/x")
+
+
+@pytest.mark.parametrize(
+  ("error", "message"),
+  [
+    (MemoryError(), "name: expected memory for the images of 'blank', got too little"),
+    (PermissionError(13, "Permission denied"), "name: expected 'blank' to be readable, got: "),
+  ],
+)
+@pytest.mark.parametrize("identity", [None, []])
+def test_what_a_source_lets_through_is_one_line(monkeypatch, error, message, identity):
+  def failing():
+    raise error
+
+  monkeypatch.setitem(loading.SOURCES, "blank", lambda _: loading.Source(failing, identity))
+  with pytest.raises(data.DataError, match=f"^{message}"):
+    data.load("blank")
 
 
 def test_a_new_data_set_is_one_entry(monkeypatch):

@@ -1,7 +1,6 @@
 """LSUN's own folders: databases written here, of images of one colour, and damaged ones."""
 
 import io
-import sys
 
 import numpy as np
 import pytest
@@ -48,7 +47,7 @@ def test_lsun_of_tfds_goes_before_its_own_folders(fake_tfds):
   assert len(data.load("lsun/church_outdoor", data_dir=fake_tfds[0]).images) == 25
 
 
-def test_damaged_or_empty_lsun_is_one_line(tmp_path, monkeypatch):
+def test_damaged_or_empty_lsun_is_one_line(tmp_path):
   folder = tmp_path / "church_outdoor_train_lmdb"
   _write_lmdb(folder, {})
   with pytest.raises(data.DataError, match=r"^data_dir: expected images in .*an empty database"):
@@ -56,6 +55,44 @@ def test_damaged_or_empty_lsun_is_one_line(tmp_path, monkeypatch):
   (folder / "data.mdb").write_bytes(b"no database" * 1000)
   with pytest.raises(data.DataError, match=r"^data_dir: expected an LMDB of LSUN in .*, got: "):
     data.load("lsun/church_outdoor", data_dir=tmp_path)
-  monkeypatch.setitem(sys.modules, "lmdb", None)
-  with pytest.raises(data.DataError, match="pip install"):
+
+
+def test_lsun_that_was_cut_off_is_one_line(tmp_path):
+  """LMDB's own reader is ended by a signal: it maps the file and reads beyond its end."""
+  folder = tmp_path / "church_outdoor_train_lmdb"
+  random = np.random.default_rng(0)
+  images = {b"%02d" % i: random.integers(0, 256, (80, 80, 3)).astype(np.uint8) for i in range(9)}
+  _write_lmdb(folder, images)
+  whole = (folder / "data.mdb").read_bytes()
+  for size in range(0, len(whole), len(whole) // 20):
+    (folder / "data.mdb").write_bytes(whole[:size])
+    with pytest.raises(data.DataError, match=r"^data_dir: expected an LMDB of LSUN in .*, got: "):
+      data.load("lsun/church_outdoor", data_dir=tmp_path)
+
+
+def test_what_is_no_image_in_lsun_is_one_line(tmp_path):
+  lmdb = pytest.importorskip("lmdb", reason="needs the package lmdb")
+  folder = tmp_path / "church_outdoor_train_lmdb"
+  _write_lmdb(folder, {b"a": flat(10)})
+  with lmdb.open(str(folder)) as database, database.begin(write=True) as writing:
+    writing.put(b"b", b"no image\nat all")
+  assert len(data.load("lsun/church_outdoor", data_dir=tmp_path, limit=1).images) == 1
+  with pytest.raises(data.DataError, match=r"^an image of church_outdoor_train_lmdb: exp") as error:
     data.load("lsun/church_outdoor", data_dir=tmp_path)
+  assert "\n" not in str(error.value)
+
+
+def test_batches_are_bounded_by_their_bytes(tmp_path, monkeypatch):
+  _write_lmdb(tmp_path / "church_outdoor_train_lmdb", {b"%d" % i: flat(9 * i) for i in range(9)})
+  sizes = []
+  stack = lsun.decoding.stack
+
+  def watched(batches, *rest):
+    every = list(batches)
+    sizes.extend(map(len, every))
+    return stack(every, *rest)
+
+  monkeypatch.setattr(lsun.decoding, "stack", watched)
+  monkeypatch.setattr(lsun, "_BATCH_BYTES", 1)
+  assert len(data.load("lsun/church_outdoor", data_dir=tmp_path).images) == 9
+  assert sizes == [1] * 9

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from nsn_jax import data
+from nsn_jax import checks, data
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 6), (5, 6, 6, 1), (5, 6, 4, 3), (1, 1, 1, 2)])
@@ -97,3 +97,65 @@ def test_damaged_npz_is_one_line(tmp_path):
       data.load(f"npz:{path}")
     refused += 1
   assert refused > 20
+
+
+@pytest.mark.parametrize("dtype", ["|u1", ">f2", "<f4", ">f4", "<f8", ">f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("label_dtype", ["<i4", ">i4", ">u2", "<i8"])
+def test_any_byte_order_and_order_of_axes(tmp_path, dtype, order, label_dtype):
+  expected = np.random.default_rng(0).integers(0, 256, (5, 6, 4, 3)).astype(np.uint8)
+  values = expected if dtype == "|u1" else expected / 255
+  labels = np.array([0, 1, 2, 300, 5])
+  np.savez(
+    tmp_path / "x.npz",
+    images=np.asarray(values, dtype, order=order),
+    labels=labels.astype(label_dtype),
+  )
+  found = data.load(f"npz:{tmp_path / 'x.npz'}")
+  np.testing.assert_array_equal(found.images, expected)
+  np.testing.assert_array_equal(found.labels, labels)
+  assert found.images.dtype.isnative and found.labels.dtype == np.int32
+  assert found.images.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("prefix", ["", "test_"])
+def test_pytorchs_order_of_axes_is_refused(tmp_path, dtype, channels, prefix):
+  images = np.zeros((7, 28, 28, channels), dtype)
+  arrays = {f"{prefix}images": images.transpose(0, 3, 1, 2)}
+  np.savez(tmp_path / "x.npz", **arrays)
+  split = "test" if prefix else "train"
+  with pytest.raises(data.DataError, match=r"save images\.transpose\(0, 2, 3, 1\)$"):
+    data.load(f"npz:{tmp_path / 'x.npz'}", split=split, image_size=28)
+  # What the line says works.
+  arrays = {name: array.transpose(0, 2, 3, 1) for name, array in arrays.items()}
+  np.savez(tmp_path / "x.npz", **arrays)
+  assert data.load(f"npz:{tmp_path / 'x.npz'}", split=split).images.shape == images.shape
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 28, 1), (7, 3, 28, 3), (7, 1, 1, 2), (7, 3, 5, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_low_images_with_channels_last_are_read(tmp_path, shape, dtype):
+  np.savez(tmp_path / "x.npz", images=np.zeros(shape, dtype))
+  assert data.load(f"npz:{tmp_path / 'x.npz'}").images.shape == shape
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_may_leave_their_range_by_rounding(tmp_path, dtype):
+  slack = dtype(0.9 * checks._RANGE_SLACK)
+  images = np.array([-slack, 0, 0.5, 1, np.nextafter(dtype(1), dtype(2)), 1 + slack], dtype)
+  np.savez(tmp_path / "x.npz", images=images[:, None, None])
+  found = data.load(f"npz:{tmp_path / 'x.npz'}").images
+  assert found.ravel().tolist() == [0, 0, 128, 255, 255, 255]
+  checks.images("images", images[:, None, None, None])  # As the rest of the library has it.
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("bad", [-0.01, 1.01, 255.0, np.nan, np.inf, -np.inf])
+def test_floats_out_of_range_and_nan_are_refused(tmp_path, dtype, bad):
+  images = np.full((9, 3, 3), 0.5, dtype)
+  images[-1, -1, -1] = bad
+  np.savez(tmp_path / "x.npz", images=images)
+  with pytest.raises(data.DataError, match=r"images: expected floats in \[0, 1\], got"):
+    data.load(f"npz:{tmp_path / 'x.npz'}", limit=1)

@@ -8,13 +8,14 @@ import os
 import pathlib
 import re
 import socket
+import sys
 
 import numpy as np
 import pytest
 
 from nsn_jax import data
 from nsn_jax.data import tfds_source
-from tests.data.helpers import Records
+from tests.data.helpers import Records, black_png
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _TFDS_DIR = pathlib.Path(os.environ.get("NSN_JAX_DATA_DIR") or _ROOT.parent / "shared" / "tfds")
@@ -99,6 +100,105 @@ def test_unreadable_tfds_data_are_one_line(tmp_path, monkeypatch, no_network):
   monkeypatch.setattr(tfds_source, "_has", lambda module: False)
   with pytest.raises(data.DataError, match=r"^data_dir: expected 'mnist', split 'train', as array"):
     data.load("mnist", data_dir=tmp_path)
+
+
+def _records(fake_tfds, monkeypatch, records):
+  """Has TFDS find these records."""
+  found = Records(records)
+  monkeypatch.setattr(
+    tfds_source,
+    "_open",
+    lambda *_: (len(found), lambda positions: tfds_source._by_position(found, positions)),
+  )
+  return fake_tfds[0]
+
+
+_PNG = black_png(28, 28, 1)
+
+
+@pytest.mark.parametrize(
+  "record",
+  [
+    {"image": _PNG},
+    {"label": 3},
+    {"image": _PNG, "label": -1},
+    {"image": _PNG, "label": 2**31},
+    {"image": _PNG, "label": 2**80},
+    {"image": _PNG, "label": b"three"},
+    {"image": _PNG, "label": None},
+    {"image": b"no\nimage", "label": 3},
+    {"image": black_png(20_000, 20_000, rows=0), "label": 3},
+    {"image": 3, "label": 3},
+    3,
+  ],
+)
+def test_records_of_any_content_are_one_line(fake_tfds, monkeypatch, record):
+  good = {"image": _PNG, "label": 1}
+  folder = _records(fake_tfds, monkeypatch, [good, good, record])
+  with pytest.raises(data.DataError, match=r"mnist") as error:
+    data.load("mnist", data_dir=folder)
+  assert "\n" not in str(error.value)
+  assert data.load("mnist", data_dir=folder, limit=2).labels.tolist() == [1, 1]
+
+
+def test_images_of_another_size_are_resized(fake_tfds, monkeypatch):
+  records = [{"image": black_png(side, side, 1), "label": 1} for side in (28, 9, 50)]
+  folder = _records(fake_tfds, monkeypatch, records)
+  assert data.load("mnist", data_dir=folder).images.shape == (3, 28, 28, 1)
+
+
+@pytest.mark.parametrize("name", ["mnist", "lfw"])
+def test_no_records_are_one_line(fake_tfds, monkeypatch, name):
+  folder = _records(fake_tfds, monkeypatch, [])
+  with pytest.raises(data.DataError, match=rf"^data_dir: expected images of '{name}', .* got none"):
+    data.load(name, data_dir=folder)
+
+
+@pytest.mark.parametrize(
+  "error", [RuntimeError("a\nb"), OSError("a"), MemoryError(), RecursionError(), SystemError("a")]
+)
+def test_whatever_the_reader_below_raises_is_one_line(fake_tfds, monkeypatch, error):
+  class Failing(Records):
+    def __getitems__(self, positions):
+      raise error
+
+  records = Failing([{"image": _PNG, "label": 1}])
+  monkeypatch.setattr(
+    tfds_source,
+    "_open",
+    lambda *_: (1, lambda positions: tfds_source._by_position(records, positions)),
+  )
+  with pytest.raises(data.DataError, match=r"expected undamaged records of 'mnist'") as found:
+    data.load("mnist", data_dir=fake_tfds[0])
+  assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("error", [ImportError("a"), TypeError("b\nc"), RuntimeError("d")])
+def test_a_broken_install_of_tfds_is_one_line(tmp_path, monkeypatch, error):
+  (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+  (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").write_text("{}")
+
+  class Failing:
+    def find_spec(self, name, *_):
+      if name.startswith("tensorflow_datasets"):
+        raise error
+
+  monkeypatch.delitem(sys.modules, "tensorflow_datasets", raising=False)
+  monkeypatch.setattr(sys, "meta_path", [Failing(), *sys.meta_path])
+  with pytest.raises(data.DataError, match=r"^name: expected tensorflow-datasets") as found:
+    data.load("mnist", data_dir=tmp_path)
+  assert "\n" not in str(found.value)
+
+
+def test_files_that_go_while_they_are_looked_at_are_one_line(fake_tfds, monkeypatch):
+  def gone(*_):
+    raise FileNotFoundError(2, "No such file", "x.array_record")
+
+  monkeypatch.setattr(tfds_source.cache, "fingerprint", gone)
+  with pytest.raises(
+    data.DataError, match=r"^name: expected 'mnist' to be readable, got: .*x\.arr"
+  ):
+    data.load("mnist", data_dir=fake_tfds[0])
 
 
 # real data

@@ -1,5 +1,6 @@
 """The Colab notebook, top to bottom, on the embedded data."""
 
+import importlib.util
 import os
 import pathlib
 
@@ -68,3 +69,19 @@ def test_it_is_committed_without_outputs_and_with_the_settings_that_a_user_sets(
   exec(SETTINGS, {}, mine)
   exec(cells[0].source, {}, theirs)
   assert mine.keys() == theirs.keys()
+
+
+def test_opened_alone_it_says_what_it_needs(tmp_path, monkeypatch):
+  notebook = nbformat.read(NOTEBOOK, as_version=4)
+  first = next(index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+  text = notebook.cells[first - 1].source
+  assert "## Settings" in text and "`SOURCE`" in text and "git address" in text
+  settings, install = [cell.source for cell in notebook.cells if cell.cell_type == "code"][:2]
+  names = {}
+  exec(settings, names)
+  assert names["SOURCE"] == ""  # Nobody knows where the repository will be.
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+  message = r"^SOURCE: expected the repository's git address.* set SOURCE = \"https://.* Settings"
+  with pytest.raises(FileNotFoundError, match=message):
+    exec(install, names)

@@ -1,13 +1,14 @@
 """Training of a baseline in a folder: what it leaves, going on, and every refusal."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
 from experiments.common import baseline_training, judging, provenance, runs, workdir
-from nsn_jax import baselines, data, metrics
+from nsn_jax import baselines, data, files, metrics
 
 SETTINGS = {"model": "vae", "dataset": "digits", "options": {"hidden": 16}, "num_epochs": 3}
 
@@ -168,3 +169,137 @@ def test_a_dataset_without_labels_is_scored_by_the_scenes_judge_or_not_at_all(
   assert asked == ["folder:photos"]
   (row,) = runs.read_epochs(tmp_path / "scored")
   assert row["scores"]["num_images"] == 100
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """A finished training of three epochs, and its state; a test changes a copy."""
+  folder = tmp_path_factory.mktemp("baseline") / "run"
+  return folder, _train(folder, score_every=0, **SETTINGS)[1]
+
+
+def _copy(whole, tmp_path):
+  return shutil.copytree(whole[0], tmp_path / "run")
+
+
+def _resume(folder):
+  return _train(folder, score_every=0, resume=True, **SETTINGS)[1]
+
+
+def _same(one, other):
+  for left, right in zip(*map(jax.tree.leaves, (one, other)), strict=True):
+    np.testing.assert_array_equal(left, right)
+
+
+def _cut(checkpoint):
+  for path in (checkpoint / "default" / "d").iterdir():
+    path.write_bytes(path.read_bytes()[:10])
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_damaged_checkpoint_costs_its_epoch_and_nothing_else(
+  finished, whole, tmp_path, warnings, monkeypatch
+):
+  folder = _copy(whole, tmp_path)
+  config = workdir.read_config(folder)
+  files.write_json(folder / workdir.CONFIG, config | {"finished": finished})
+  _cut(folder / runs.CHECKPOINTS / "2")
+  before = runs.read_epochs(folder)
+  done = []
+  train = baselines.train
+
+  def watched(*arguments, first_epoch, **options):
+    done.append((first_epoch, runs.read_epochs(folder)))
+    return train(*arguments, first_epoch=first_epoch, **options)
+
+  monkeypatch.setattr(baselines, "train", watched)
+  _same(_resume(folder), whole[1])
+  assert done == [(2, before[:2])]  # The row of what is trained anew is gone before it is.
+  assert [row["epoch"] for row in runs.read_epochs(folder)] == [0, 1, 2]
+  assert workdir.read_config(folder)["finished"]
+  (told,) = warnings
+  assert "epoch 2" in told and "is damaged" in told
+  _same(baseline_training.load(folder)[1], whole[1])
+  assert len(warnings) == 1
+
+
+def test_checkpoints_that_are_all_damaged_are_one_line(whole, tmp_path, warnings):
+  folder = _copy(whole, tmp_path)
+  for epoch in ("1", "2"):
+    _cut(folder / runs.CHECKPOINTS / epoch)
+  before = runs.read_epochs(folder)
+  with pytest.raises(ValueError, match=r"^checkpoints: .*epochs 1, 2: give --overwrite to train"):
+    _resume(folder)
+  assert runs.read_epochs(folder) == before
+  assert _train(folder, score_every=0, overwrite=True, **SETTINGS | {"num_epochs": 1})
+
+
+def test_checkpoints_that_are_gone_are_one_line(whole, tmp_path):
+  folder = _copy(whole, tmp_path)
+  shutil.rmtree(folder / runs.CHECKPOINTS)
+  message = r"checkpoints: expected the states of 3 epochs in .*, got none: .*--overwrite"
+  with pytest.raises(ValueError, match=message):
+    _resume(folder)
+  # Half-written ones are none.
+  (folder / runs.CHECKPOINTS / "2.orbax-checkpoint-tmp" / "default").mkdir(parents=True)
+  with pytest.raises(ValueError, match=message):
+    _resume(folder)
+  assert len(runs.read_epochs(folder)) == 3
+
+
+def test_a_half_written_checkpoint_is_of_an_epoch_that_was_not_trained(whole, tmp_path):
+  folder = _copy(whole, tmp_path)
+  place = folder / runs.CHECKPOINTS
+  (place / "2").rename(place / "2.orbax-checkpoint-tmp")
+  _same(_resume(folder), whole[1])
+  assert {path.name for path in place.iterdir()} == {"1", "2"}
+
+
+def test_killed_before_the_first_checkpoint_is_whole(whole, tmp_path):
+  folder = _copy(whole, tmp_path)
+  files.write_json(folder / workdir.CONFIG, workdir.read_config(folder) | {"finished": False})
+  runs.write_epochs(folder, runs.read_epochs(folder)[:1])
+  shutil.rmtree(folder / runs.CHECKPOINTS)
+  (folder / runs.CHECKPOINTS).mkdir()
+  _same(_resume(folder), whole[1])
+  assert [row["epoch"] for row in runs.read_epochs(folder)] == [0, 1, 2]
+
+
+def test_rows_are_written_before_their_checkpoint(whole, tmp_path, monkeypatch):
+  # So that there is never a state without its row.
+  class StoppedError(Exception):
+    pass
+
+  def stop(*_):
+    raise StoppedError
+
+  with monkeypatch.context() as patch, pytest.raises(StoppedError):
+    patch.setattr(baselines.Checkpoints, "save", stop)
+    _train(tmp_path / "run", score_every=0, **SETTINGS)
+  assert [row["epoch"] for row in runs.read_epochs(tmp_path / "run")] == [0]
+  _same(_resume(tmp_path / "run"), whole[1])
+
+
+def test_a_training_without_its_record_is_left_alone(whole, tmp_path):
+  folder = _copy(whole, tmp_path)
+  (folder / workdir.CONFIG).unlink()
+  for how in ({}, {"resume": True}):
+    with pytest.raises(ValueError, match=r"expected config\.json beside .* give --overwrite"):
+      _train(folder, score_every=0, **how, **SETTINGS)
+  assert baselines.Checkpoints(folder / runs.CHECKPOINTS).last_epoch == 2
+
+
+def test_a_folder_that_another_training_uses_is_left_alone(whole, tmp_path):
+  folder = _copy(whole, tmp_path)
+  with workdir.using(folder):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    for how in ("resume", "overwrite"):
+      with pytest.raises(OSError, match=r"workdir: .* in use by process \d+ since"):
+        _train(folder, score_every=0, **{how: True}, **SETTINGS)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_too_few_samples_are_told_of_before_anything_is_trained(tmp_path, monkeypatch):
+  monkeypatch.setattr(judging, "judge", lambda *_, **__: pytest.fail("trained a judge"))
+  with pytest.raises(ValueError, match=r"score_samples: expected at least 10, .* got 9"):
+    _train(tmp_path, score_samples=9, **SETTINGS)

@@ -74,5 +74,30 @@ def test_copy_check_errors():
     with pytest.raises(ValueError, match=r"queries: expected rows of shape \(3, 3, 1\)"):
       metrics.copy_check(images, images, np.zeros(shape))
   for bad in (np.zeros(0), np.zeros((2, 2)), np.array([1.0, np.nan])):
-    with pytest.raises(ValueError, match="held_out: expected finite distances"):
+    with pytest.raises(ValueError, match="held_out: expected distances"):
       metrics.compare_distances(bad, np.ones(3))
+  with pytest.raises(ValueError, match="generated: expected finite distances"):
+    metrics.compare_distances(np.ones(3), np.array([1.0, np.inf]))
+
+
+def test_equal_images_are_at_a_distance_of_exactly_0():
+  # Far from the origin, where a product of rows loses a difference in rounding.
+  images = np.random.default_rng(0).integers(200, 256, (50, 28, 28, 1)).astype(np.uint8)
+  assert metrics.nearest(images, images).distance.tolist() == [0] * 50
+
+
+@pytest.mark.parametrize("share", [0.05, 0.6, 1.0])
+def test_training_images_among_the_held_out_hide_no_copies(share):
+  rng = np.random.default_rng(0)
+  training, held_out = rng.normal(size=(2, 400, 8))
+  copies = np.concatenate([training[:100], training[100:200] + 1e-3])
+  honest = metrics.copy_check(training, held_out, copies)
+  count = int(share * 400)
+  mixed = np.concatenate([training[:count], held_out[count:]])
+  found = metrics.copy_check(training, mixed, copies)
+  assert found.overlap == pytest.approx(share) and honest.overlap == 0
+  if share < 1:
+    assert found.suspected == honest.suspected == 1
+    assert found.held_out == pytest.approx(honest.held_out, rel=0.2)
+  else:  # Nothing to compare with: copies to the value are still told.
+    assert found.suspected == 0.5 and np.isnan(found.ratio)

@@ -30,3 +30,25 @@ def test_real_images_beat_noise_in_every_score(against, judge: judging.Judge):
 def test_copies_of_training_images_are_told(against):
   copies = evaluation.evaluate(jax.random.key(0), against, against.train[:300])
   assert copies.suspected_copies == 1 and copies.copy_ratio < 0.05
+
+
+def test_images_that_come_class_by_class_are_scored_as_mixed_ones(against, judge: judging.Judge):
+  # As the files of a labelled folder are read.
+  order = np.argsort(judge.test.labels, kind="stable")
+  mixed, by_class = (
+    evaluation.evaluate(jax.random.key(0), against, images)
+    for images in (judge.test.images, judge.test.images[order])
+  )
+  slack = 3 * mixed.inception_score_deviation / 10**0.5
+  assert by_class.inception_score == pytest.approx(mixed.inception_score, abs=slack)
+  assert by_class.inception_score > 4
+
+
+def test_too_few_images_are_told_of(against):
+  few = against.train[: evaluation.LEAST_IMAGES - 1]
+  message = "images: expected at least 10, one for each split of the inception score, got 9"
+  with pytest.raises(ValueError, match=message):
+    evaluation.evaluate(jax.random.key(0), against, few)
+  assert evaluation.evaluate(jax.random.key(0), against, against.train[:10]).num_images == 10
+  with pytest.raises(ValueError, match="score_samples: expected at least 10"):
+    evaluation.check_count("score_samples", 9)

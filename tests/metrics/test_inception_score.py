@@ -125,3 +125,19 @@ def test_bad_probabilities(rows, num_splits, message):
 def test_rows_may_be_off_by_rounding():
   rows = np.array([[0.5, 0.5009], [0.5, 0.4991]])
   assert metrics.inception_score(rows, num_splits=1).mean == pytest.approx(1, abs=2e-3)
+
+
+def test_a_key_shuffles_what_comes_class_by_class():
+  rows = np.repeat(np.eye(10), 100, axis=0)
+  assert metrics.inception_score(rows).mean == pytest.approx(1)  # each split is of one class
+  mixed = metrics.inception_score(rows, key=jax.random.key(0))
+  assert mixed.mean > 9 and mixed == metrics.inception_score(rows, key=jax.random.key(0))
+  assert mixed != metrics.inception_score(rows, key=jax.random.key(1))
+  with pytest.raises(ValueError, match="key: expected one PRNG key"):
+    metrics.inception_score(rows, key=0)
+
+
+def test_one_split_has_no_order():
+  rows = _dirichlet(100, 5)
+  shuffled = metrics.inception_score(rows, num_splits=1, key=jax.random.key(0))
+  np.testing.assert_allclose(shuffled, metrics.inception_score(rows, num_splits=1), rtol=1e-12)

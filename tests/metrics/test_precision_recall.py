@@ -44,6 +44,16 @@ def test_precision_recall_of_sets_apart_and_of_equal_sets():
   assert metrics.precision_recall(real, real) == (1, 1)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_rows_that_occur_more_often_than_the_neighbours_counted(dtype, offset):
+  # Every ball is a point: equal rows are in it, others are not.
+  rows = np.random.default_rng(0).normal(size=(60, 128)).astype(dtype) + dtype(offset)
+  real, generated = np.repeat(rows[:40], 8, axis=0), np.repeat(rows[20:], 7, axis=0)[::-1]
+  assert metrics.precision_recall(real, generated) == (0.5, 0.5)
+  assert metrics.precision_recall(real, real) == (1, 1)
+
+
 def test_precision_recall_errors():
   real = random_features(1, 5)
   with pytest.raises(ValueError, match="num_neighbours: expected an integer from 1 to 4, got 5"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["caption", "cells"]
+__all__ = ["caption", "cells", "verdicts"]
 
 _HEAD = ["preset", "inception score", "confidence", "classes", "mean pixel", "white pixels"]
 
@@ -29,6 +29,20 @@ def caption(found: Sequence[Mapping[str, Any]]) -> str:
     f"{first['num_samples']:,} samples, by a classifier of {first['judge_accuracy']:.2%} test "
     "accuracy"
   )
+
+
+def verdicts(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+  """A sentence on the network of the best inception score, beside real images.
+
+  Args:
+    found: what `experiments.score` wrote, by preset.
+  """
+  if not found:
+    return []
+  scores = {name: score["samples"]["inception_score"] for name, score in found.items()}
+  best = max(scores, key=scores.__getitem__)
+  real = found[best]["real"]["inception_score"]
+  return [f"Highest inception score: {best}'s, {scores[best]:.2f}; real images have {real:.2f}."]
 
 
 def _row(name: str, score: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from nsn_jax.metrics.classifier.training import OnEpoch
 __all__ = ["TrainedClassifier", "trained_classifier"]
 
 #: Part of every file's name: raise it when the same arguments begin to give other weights.
-_VERSION = 1
+_VERSION = 2
 
 
 class TrainedClassifier(NamedTuple):
@@ -74,15 +74,16 @@ def trained_classifier(
     FloatingPointError: if the training diverges.
   """
   _check(key, name, train, test)
-  path = _folder(cache_dir)
+  path, recipe = _folder(cache_dir), ""
   if path is not None:
-    path /= f"{name}-{_digest(key, *train, options)}.safetensors"
-  found = None if path is None else _read(path)
+    recipe = _digest(key, *train, options)
+    path /= f"{name}-{recipe}.safetensors"
+  found = None if path is None else _read(path, recipe)
   classifier = found
   if classifier is None:
     classifier = training.train_classifier(key, *train, progress=progress, **options)
     if path is not None:
-      _write(path, classifier)
+      _write(path, classifier, recipe)
   test_accuracy = network.accuracy(classifier, *test)
   logging.info("%s: test accuracy of its classifier %.4f", name, test_accuracy)
   return TrainedClassifier(classifier, test_accuracy, found is not None)
@@ -146,10 +147,10 @@ def _folder(cache_dir: str | os.PathLike | None) -> pathlib.Path | None:
     return None
 
 
-def _read(path: pathlib.Path) -> Classifier | None:
+def _read(path: pathlib.Path, recipe: str) -> Classifier | None:
   """The cached classifier, or None where there is none or it is damaged."""
   try:
-    return storage.load_classifier(path)
+    return storage.load_classifier(path, recipe=recipe)
   except FileNotFoundError:
     return None
   except (OSError, ValueError) as error:
@@ -157,9 +158,9 @@ def _read(path: pathlib.Path) -> Classifier | None:
     return None
 
 
-def _write(path: pathlib.Path, classifier: Classifier) -> None:
+def _write(path: pathlib.Path, classifier: Classifier, recipe: str) -> None:
   """Puts a classifier into the cache, or warns."""
   try:
-    storage.save_classifier(path, classifier)
+    storage.save_classifier(path, classifier, recipe=recipe)
   except OSError as error:
     logging.warning("cache_dir: a classifier cannot be kept in %s (%s)", path.parent, error)

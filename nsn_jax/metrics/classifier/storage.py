@@ -23,7 +23,7 @@ __all__ = ["load_classifier", "save_classifier"]
 _ENTRY = "nsn_jax.classifier"
 
 
-def save_classifier(path: str | os.PathLike, classifier: Classifier) -> None:
+def save_classifier(path: str | os.PathLike, classifier: Classifier, *, recipe: str = "") -> None:
   """Writes a classifier to a safetensors file.
 
   The file is written beside `path` and renamed, so no reader sees half of one.
@@ -31,40 +31,46 @@ def save_classifier(path: str | os.PathLike, classifier: Classifier) -> None:
   Args:
     path: of the file; its folder is made if need be, an older file is replaced.
     classifier: from `train_classifier` or `load_classifier`.
+    recipe: a name of what it was trained by, for the reader.
 
   Raises:
+    ValueError: for what is no classifier.
     OSError: if the file cannot be written.
   """
-  target = pathlib.Path(path)
+  target = checks.path("path", path)
+  checks.instance("classifier", classifier, Classifier)
   arrays = traverse_util.flatten_dict(jax.device_get(classifier.params), sep="/")
   static = {
     "num_classes": classifier.num_classes,
     "image_shape": classifier.image_shape,
     "architecture": dataclasses.asdict(classifier.architecture),
+    "recipe": recipe,
   }
-  content = safetensors.numpy.save(
-    {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-    {_ENTRY: json.dumps(static)},
-  )
+  arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+  text = json.dumps(static, sort_keys=True)
+  # One entry: those of several come in any order, and equal classifiers should be equal bytes.
+  entry = json.dumps({"static": text, "sha256": files.digest(arrays, text)}, sort_keys=True)
+  content = safetensors.numpy.save(arrays, {_ENTRY: entry})
   target.parent.mkdir(parents=True, exist_ok=True)
   files.write_bytes(target, content)
 
 
-def load_classifier(path: str | os.PathLike) -> Classifier:
+def load_classifier(path: str | os.PathLike, *, recipe: str | None = None) -> Classifier:
   """Reads what `save_classifier` wrote.
 
   Args:
     path: of the file; it need not be trusted.
+    recipe: that the file must name; None for any.
 
   Returns:
     The classifier, with the same logits to the last bit on the same device.
 
   Raises:
     OSError: if the file cannot be read (FileNotFoundError where there is none).
-    ValueError: if it is truncated, no classifier's, or its arrays are not those of its
-      architecture, or not finite.
+    ValueError: if it is truncated, no classifier's, of another checksum or recipe, or its arrays
+      are not those of its architecture, or not finite.
   """
-  source = pathlib.Path(path)
+  source = checks.path("path", path)
   try:
     with safetensors.safe_open(source, framework="numpy") as file:
       metadata = file.metadata() or {}
@@ -78,12 +84,31 @@ def load_classifier(path: str | os.PathLike) -> Classifier:
       f"path: expected a file written by save_classifier, got {source} without {_ENTRY!r} in its "
       "metadata"
     )
-  num_classes, image_shape, architecture = _static(source, metadata[_ENTRY])
+  text = _checked_text(source, metadata[_ENTRY], arrays, recipe)
+  num_classes, image_shape, architecture = _static(source, text)
   _check_arrays(source, arrays, num_classes, image_shape, architecture)
   params = traverse_util.unflatten_dict(
     {name: jnp.asarray(array) for name, array in arrays.items()}, sep="/"
   )
   return Classifier(params, num_classes, image_shape, architecture)
+
+
+def _checked_text(
+  source: pathlib.Path, entry: str, arrays: dict[str, np.ndarray], recipe: str | None
+) -> str:
+  """The JSON of the static fields, once the file is known to be as it was written."""
+  try:
+    fields = json.loads(entry)
+    text = fields.get("static", entry)  # Files of before have the fields alone, and no checksum.
+    expected = fields.get("sha256", "none")
+    named = json.loads(text).get("recipe", "")
+  except (AttributeError, TypeError, ValueError, RecursionError) as error:
+    raise ValueError(f"path: expected the fields of a classifier in {source} ({error})") from error
+  if text is not entry and expected != files.digest(arrays, text):
+    raise ValueError(f"path: expected the checksum that was written in {source}, got another")
+  if recipe is not None and named != recipe:
+    raise ValueError(f"path: expected a classifier of recipe {recipe} in {source}, got {named!r}")
+  return text
 
 
 def _static(source: pathlib.Path, text: str) -> tuple[int, tuple[int, int, int], Architecture]:
@@ -99,7 +124,7 @@ def _static(source: pathlib.Path, text: str) -> tuple[int, tuple[int, int, int],
     for side in (height, width, channels):
       checks.integer("image_shape", side, 1)
     return fields["num_classes"], (height, width, channels), Architecture(**layout)
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
+  except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
     raise ValueError(
       f"path: expected the fields of a classifier in the metadata of {source}, got {text[:200]!r} "
       f"({error})"

@@ -20,6 +20,9 @@ __all__ = ["OnEpoch", "train_classifier"]
 #: Called after each epoch with (epochs done, num_epochs, mean loss of the epoch).
 OnEpoch = Callable[[int, int, float], None]
 
+#: More labels than that are no classes.
+_MOST_CLASSES = 100_000
+
 
 def train_classifier(
   key: jax.Array,
@@ -62,7 +65,7 @@ def train_classifier(
     ValueError: if an argument is not as said above.
     FloatingPointError: if the loss of an epoch is not finite.
   """
-  checks.key("key", key)
+  key = checks.key("key", key)
   inputs.images("images", images)
   if not len(images):
     raise ValueError("images: expected at least one image, got none")
@@ -72,11 +75,18 @@ def train_classifier(
   classes = int(np.max(labels)) + 1 if num_classes is None else num_classes
   if classes < 2:
     raise ValueError("labels: expected at least two classes, got 0 only")
+  if classes > _MOST_CLASSES:
+    raise ValueError(
+      f"labels: expected at most {_MOST_CLASSES} classes, numbered from 0, got labels up to "
+      f"{classes - 1}"
+    )
   checks.integer("num_epochs", num_epochs, 1)
   checks.integer("batch_size", batch_size, 1)
   checks.integer("max_shift", max_shift, 0)
-  if not (math.isfinite(learning_rate) and learning_rate > 0):
-    raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate}")
+  learning_rate = checks.number("learning_rate", learning_rate, 0.0, above=True)
+  checks.function("progress", progress)
+  if architecture is not None:
+    checks.instance("architecture", architecture, Architecture)
 
   batch = min(batch_size, len(images))
   arch = Architecture() if architecture is None else architecture

@@ -60,3 +60,20 @@ def test_a_saturated_or_one_sided_score_is_not_fair(
 ) -> None:
   score = judging.Score(9.0, 0.1, 0.9, shares, ratio, white)
   assert (judging.unfairness(score) == 0) == fair
+
+
+def test_the_order_of_images_is_no_part_of_their_score(judge: judging.Judge) -> None:
+  order = np.argsort(judge.test.labels, kind="stable")
+  mixed = judging.score(judge, judge.test.images)
+  by_class = judging.score(judge, judge.test.images[order])
+  slack = 3 * mixed.deviation / 10**0.5
+  assert by_class.inception_score == pytest.approx(mixed.inception_score, abs=slack)
+  assert by_class.class_shares == mixed.class_shares
+  assert by_class == judging.score(judge, judge.test.images[order])
+
+
+def test_too_few_images_are_told_of(judge: judging.Judge) -> None:
+  with pytest.raises(ValueError, match=r"images: expected at least 10, one for each split.* got 9"):
+    judging.score(judge, judge.test.images[:9])
+  with pytest.raises(ValueError, match=r"test images of digits: expected at least 10, .* got 9"):
+    judging.check_held_out("digits", judge.test.images[:9])

@@ -1,11 +1,14 @@
 """The stages of the whole report: commands that launchers take, of data that are there."""
 
+import signal
+
 import numpy as np
 import pytest
 
 from experiments.common import workdir
 from experiments.paper import stages
 from nsn_jax import data
+from tests.experiments import helpers
 
 
 def _planned(folder, datasets, **options):
@@ -85,3 +88,32 @@ runpy.run_module("experiments.paper", run_name="__main__")
 """
   with pytest.raises(AssertionError, match=r"stages: expected some of train, score, .*got 'sing'"):
     run_python(script)
+
+
+def _paper(folder, *arguments):
+  return helpers.start("paper", "--datasets=digits", f"--workdir={folder}", *arguments)
+
+
+def test_a_folder_that_another_paper_uses_is_left_alone(tmp_path):
+  with workdir.using(tmp_path):
+    _, err = (process := _paper(tmp_path)).communicate(timeout=60)
+    assert process.returncode == 1 and err.count("\n") == 1
+    assert err.startswith("error: workdir: expected a folder that no other run uses, got ")
+    assert [path.name for path in tmp_path.iterdir()] == [workdir.LOCK]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_paper_that_is_killed_takes_its_stage_with_it(number, tmp_path):
+  process = _paper(tmp_path, "--limit=60", "--stages=train")
+  # The stage is at work: its first line but that of the paper, which is on the other stream.
+  assert process.stderr.readline().startswith("digits: 60 images of 28x28x1")
+  assert (tmp_path / "digits" / "digits" / workdir.LOCK).exists()
+  process.send_signal(number)
+  # This returns when the stage, too, has closed it.
+  out, err = process.communicate(timeout=90)
+  assert "interrupted" in err and "--resume" in err  # the stage's own last line
+  assert [path.name for path in (tmp_path / "digits" / "digits").iterdir()] == ["config.json"]
+  if number == signal.SIGTERM:
+    assert process.returncode == 128 + number
+    assert err.splitlines()[-1].endswith("the same command goes on from there")
+    assert "report.html" in out and not (tmp_path / workdir.LOCK).exists()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from experiments.common import judging
+from experiments.common import judging, workdir
 from experiments.paper import contenders, layouts, table1
 from nsn_jax import baselines, data, density
 
@@ -85,3 +85,14 @@ def test_a_seed_that_diverges_is_told_and_not_left_out(judge: judging.Judge, tmp
   row = table1.make_row("vae", tmp_path / "vae", settings, judge, None)
   assert row["scores"][0] is None and row["scores"][1] > 0 and row["spread"] is None
   assert "diverged" in layouts.table1.as_text([row])
+
+
+def test_a_folder_that_another_table_uses_is_left_alone(judge: judging.Judge, tmp_path):
+  with (
+    workdir.using(tmp_path),
+    pytest.raises(OSError, match=r"workdir: .* in use by process \d+ since"),
+  ):
+    table1.make_table(tmp_path, ["vae"], table1.Settings("digits"), judge)
+  with pytest.raises(ValueError, match=r"num_samples: expected at least 10, .* got 9"):
+    table1.make_table(tmp_path, ["vae"], table1.Settings("digits", num_samples=9), judge)
+  assert not list(tmp_path.iterdir())

@@ -212,3 +212,20 @@ def test_errors(few, tmp_path):
   )
   with pytest.raises(ValueError, match=r"scenes: expected a folder.*has no labels to judge by"):
     _make_table(tmp_path, ["real"], **few | {"datasets": [f"npz:{tmp_path / 'x.npz'}"]})
+
+
+def test_a_folder_that_another_table_uses_is_left_alone(few, tmp_path):
+  with (
+    workdir.using(tmp_path),
+    pytest.raises(OSError, match=r"workdir: .* in use by process \d+ since"),
+  ):
+    _make_table(tmp_path, ["real"], **few)
+  assert not list(tmp_path.iterdir())
+
+
+def test_too_few_images_are_told_of_before_anything_is_trained(few, tmp_path, monkeypatch):
+  monkeypatch.setattr(judging, "judge", lambda *_, **__: pytest.fail("trained a judge"))
+  with pytest.raises(ValueError, match=r"num_samples: expected at least 10, .* got 9"):
+    _make_table(tmp_path, ["vae"], **few | {"num_samples": 9})
+  with pytest.raises(ValueError, match=r"test images of digits: expected at least 10, .* got 9"):
+    _make_table(tmp_path, ["real"], **few | {"limit": 9})

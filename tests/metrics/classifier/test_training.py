@@ -92,8 +92,8 @@ def test_divergence_is_an_error(noise):
     ({"num_epochs": 0}, "num_epochs: expected an integer of at least 1, got 0"),
     ({"batch_size": 0}, "batch_size: expected an integer of at least 1, got 0"),
     ({"max_shift": -1}, "max_shift: expected an integer of at least 0, got -1"),
-    ({"learning_rate": 0.0}, "learning_rate: expected a number above 0, got 0.0"),
-    ({"learning_rate": float("nan")}, "learning_rate: expected a number above 0, got nan"),
+    ({"learning_rate": 0.0}, "learning_rate: expected a finite number above 0.0"),
+    ({"learning_rate": float("nan")}, "learning_rate: expected a finite number above 0.0"),
     ({"key": 0}, "key: expected one PRNG key"),
   ],
 )

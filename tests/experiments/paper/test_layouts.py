@@ -1,0 +1,60 @@
+"""What is said of a run is computed from its numbers, by hand here."""
+
+from experiments.paper import layouts
+
+
+def _filling(scores):
+  return [
+    {"mask": mask, "method": method, "psnr": psnr, "ssim": psnr / 100}
+    for mask, methods in scores.items()
+    for method, psnr in methods.items()
+  ]
+
+
+def test_who_fills_best_behind_which_mask():
+  rows = _filling(
+    {
+      "disc": {"NSN": 10.0, "NSN, 4 rounds": 12.0, "mean image": 11.0},
+      "stripes": {"NSN": 9.0, "NSN, 4 rounds": 8.0, "mean image": 11.5},
+      "square": {"NSN": 9.0, "NSN, 4 rounds": 8.0, "mean image": 10.0},
+    }
+  )
+  psnr, ssim = layouts.filling.verdicts(rows)
+  assert psnr == (
+    "Highest PSNR: NSN, 4 rounds, behind disc; mean image, behind stripes, square. NSN's better "
+    "filling is short of that by 0.00 to 2.50 dB."
+  )
+  assert ssim.endswith("short of that by 0.000 to 0.025.")
+
+
+def test_nothing_is_short_where_the_network_is_best():
+  best = _filling({"disc": {"NSN": 10.0, "mean image": 9.0}})
+  assert layouts.filling.verdicts(best)[0] == "Highest PSNR: NSN, behind disc."
+  others = _filling({"disc": {"mean image": 9.0}})
+  assert layouts.filling.verdicts(others)[0] == "Highest PSNR: mean image, behind disc."
+  assert layouts.filling.verdicts([]) == []
+
+
+def test_the_best_epsilon_and_how_far_neighbours_are():
+  rows = [
+    {"epsilon": epsilon, "score": {"inception_score": score}}
+    for epsilon, score in ((None, 5.0), (0.1, 6.5), (1.0, 6.25))
+  ]
+  (found,) = layouts.epsilon.verdicts(rows)
+  assert found.startswith(
+    "Highest inception score: epsilon 0.1 (6.50), then 1 (6.25); neighbours differ by 1.50 at most."
+  )
+  # Without labels there is no score, and of one there is nothing to say.
+  assert layouts.epsilon.verdicts([{"epsilon": None}, {"epsilon": 1.0}]) == []
+  assert layouts.epsilon.verdicts(rows[:1]) == layouts.epsilon.verdicts([]) == []
+
+
+def test_the_preset_of_the_best_score():
+  found = {
+    name: {"real": {"inception_score": 9.5}, "samples": {"inception_score": score}}
+    for name, score in (("digits", 7.0), ("digits-large", 8.0))
+  }
+  assert layouts.scores.verdicts(found) == [
+    "Highest inception score: digits-large's, 8.00; real images have 9.50."
+  ]
+  assert layouts.scores.verdicts({}) == []

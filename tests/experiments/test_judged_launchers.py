@@ -1,0 +1,106 @@
+"""Launchers that take a model: on the images of its training, and not on too few."""
+
+import json
+import subprocess
+import sys
+
+from tests.experiments import helpers
+from tests.experiments.helpers import ROOT
+
+
+def test_they_take_the_images_of_the_training(trained, tmp_path):
+  # Of 12x12 pixels, 120 of them: with the data set's own of 28x28 each of these would fail.
+  model = f"--model={trained[0] / 'model.safetensors'}"
+  processes = [
+    helpers.start("paper.sample_grids", model, f"--workdir={tmp_path}", "--num_samples=5"),
+    helpers.start("paper.filling", model, f"--workdir={tmp_path}", "--num_images=2"),
+    helpers.start("studies.growth_vs_kmeans", model),
+  ]
+  said = [process.communicate(timeout=300) for process in processes]
+  assert [process.returncode for process in processes] == [0, 0, 0], said
+  assert " on 120 images of digits: " in said[2][0]
+  assert (tmp_path / "sample_grids.json").is_file() and (tmp_path / "filling.json").is_file()
+  (trained[0] / "model.growth_vs_kmeans.json").unlink()
+
+
+_ASKED = """
+import importlib, json, sys
+from absl import flags
+from experiments.common import judging
+from nsn_jax import data
+
+
+class Asked(Exception):
+  pass
+
+
+def judge(name, **asked):
+  raise Asked(name, asked["image_size"])
+
+
+judging.judge = judge
+load = data.load
+limits = []
+data.load = lambda *given, **asked: limits.append(asked["limit"]) or load(*given, **asked)
+for name, *arguments in json.loads(sys.stdin.read()):
+  launcher = importlib.import_module(f"experiments.{name}")
+  before = set(flags.FLAGS)
+  launcher._define_flags()
+  flags.FLAGS(["x", *arguments])
+  limits.clear()
+  try:
+    launcher._main()
+  except (Asked, ValueError) as error:
+    print(json.dumps([type(error).__name__, *error.args, limits]))
+  for flag in set(flags.FLAGS) - before:
+    delattr(flags.FLAGS, flag)
+"""
+
+
+def _asked(cases: list[list[str]]) -> list[list]:
+  done = subprocess.run(
+    [sys.executable, "-c", _ASKED],
+    cwd=ROOT,
+    input=json.dumps(cases),
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_their_judges_are_of_the_trainings_size_and_of_all_images(trained, tmp_path):
+  model, place = f"--model={trained[0] / 'model.safetensors'}", f"--workdir={tmp_path}"
+  found = _asked(
+    [
+      ["score", model],
+      ["tune_sampler", model],
+      ["paper.sampler_effects", model, place],
+      ["studies.epsilon", model, place],
+    ]
+  )
+  assert [row[:-1] for row in found] == [["Asked", "digits", helpers.SIDE]] * 4
+  # The network's own images are what pixels and other networks are compared with; test images are
+  # never left out.
+  limits = [row[-1] for row in found]
+  assert limits == [[120, None], [None], [], [120]]
+
+
+def test_too_few_samples_are_told_of_before_a_judge_is_trained(trained, tmp_path):
+  model, place = f"--model={trained[0] / 'model.safetensors'}", f"--workdir={tmp_path}"
+  found = _asked(
+    [
+      [*command, "--num_samples=9"]
+      for command in (
+        ["score", model],
+        ["tune_sampler", model],
+        ["paper.sampler_effects", model, place],
+        ["studies.epsilon", model, place],
+        ["paper.table1", "--dataset=digits", place],
+        ["paper.table2", "--datasets=digits", place],
+        ["paper.__main__", "--datasets=digits", place],
+      )
+    ]
+  )
+  told = "num_samples: expected at least 10, one for each split of the inception score, got 9"
+  assert [row[:-1] for row in found] == [["ValueError", told]] * 7
