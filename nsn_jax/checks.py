@@ -14,6 +14,7 @@ import numpy as np
 
 __all__ = [
   "MOST",
+  "RANGE_SLACK",
   "concrete",
   "extent",
   "feature_maps",
@@ -34,7 +35,7 @@ __all__ = [
 
 _LARGEST = float(np.finfo(np.float32).max)
 #: Float images may leave [0, 1] by rounding, no more.
-_RANGE_SLACK = 1e-3
+RANGE_SLACK = 1e-3
 
 
 #: Largest count: JAX indexes by 32 bits.
@@ -145,7 +146,7 @@ def extent(name: str, value: Any) -> tuple[float, float]:
   return float(low), float(high)
 
 
-def images(name: str, value: Any, slack: float = _RANGE_SLACK) -> Any:
+def images(name: str, value: Any, slack: float = RANGE_SLACK) -> Any:
   """The images, in native byte order.
 
   Args:

@@ -42,8 +42,6 @@ def save(path: str | os.PathLike[str], nsn: NSN) -> None:
   for index, filters in enumerate(nsn.filters):
     for field, value in filters._asdict().items():
       arrays[f"filters.{index}.{field}"] = np.asarray(value)
-      if not np.isfinite(arrays[f"filters.{index}.{field}"]).all():
-        raise ValueError(f"nsn.filters[{index}].{field}: expected born filters only, got others")
   if nsn.whitening is not None:
     for field, value in nsn.whitening._asdict().items():
       arrays[f"whitening.{field}"] = np.asarray(value)
@@ -98,8 +96,6 @@ def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
     if not arrays:
       break  # trained in part
     stack.append(Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields)))
-    if not np.isfinite(stack[-1].variance).all():
-      raise ValueError(f"array filters.{index}.variance: expected finite values")
   if arrays:
     raise ValueError(f"unknown arrays {sorted(arrays)}")
   nsn = NSN(tuple(stack), whitening, config)

@@ -85,7 +85,7 @@ def _check_range(images: npt.NDArray, title: str) -> None:
   """Raises DataError for floats outside [0, 1] by more than rounding."""
   low, high = images.min(), images.max()
   # Written so that NaN fails.
-  if not (low >= -checks._RANGE_SLACK and high <= 1 + checks._RANGE_SLACK):
+  if not (low >= -checks.RANGE_SLACK and high <= 1 + checks.RANGE_SLACK):
     raise DataError(f"{title}: expected floats in [0, 1], got {low} to {high}")
 
 

@@ -143,7 +143,7 @@ def test_low_images_with_channels_last_are_read(tmp_path, shape, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_may_leave_their_range_by_rounding(tmp_path, dtype):
-  slack = dtype(0.9 * checks._RANGE_SLACK)
+  slack = dtype(0.9 * checks.RANGE_SLACK)
   images = np.array([-slack, 0, 0.5, 1, np.nextafter(dtype(1), dtype(2)), 1 + slack], dtype)
   np.savez(tmp_path / "x.npz", images=images[:, None, None])
   found = data.load(f"npz:{tmp_path / 'x.npz'}").images
