@@ -111,20 +111,19 @@ def _check(dataset: Dataset, request: Request) -> None:
     raise ValueError(f"expected labels int32 [{len(images)}], got {labels.dtype} {labels.shape}")
 
 
+def _arrays(dataset: Dataset) -> dict[str, Any]:
+  return {name: value for name, value in dataset._asdict().items() if value is not None}
+
+
 def _digest(key: str, dataset: Dataset, remarks: Sequence[str]) -> str:
-  """SHA-256 of all that a file holds."""
-  arrays = [np.ascontiguousarray(array) for array in dataset if array is not None]
-  layout = [[array.dtype.str, array.shape] for array in arrays]
-  digest = hashlib.sha256(json.dumps([key, list(remarks), layout]).encode())
-  for array in arrays:
-    digest.update(array.data)
-  return digest.hexdigest()
+  """Of all that a file holds."""
+  return files.digest(_arrays(dataset), json.dumps([key, list(remarks)]))
 
 
 def _write(path: pathlib.Path, key: str, dataset: Dataset, remarks: Sequence[str]) -> None:
   """Puts a data set into the cache."""
   about = {"key": key, "remarks": remarks, "digest": _digest(key, dataset, remarks)}
-  arrays = {name: value for name, value in dataset._asdict().items() if value is not None}
+  arrays = _arrays(dataset)
   arrays[_ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
   path.parent.mkdir(parents=True, exist_ok=True)
   with files.replacing(path) as temporary, temporary.open("wb") as file:
