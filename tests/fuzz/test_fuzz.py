@@ -34,7 +34,8 @@ def test_no_reader_is_broken_by_a_few_files():
 
 @pytest.mark.skipif(not limits.IS_KNOWN, reason="needs to know the memory taken")
 def test_every_fault_is_found_and_the_run_goes_on():
-  code, printed = _run("--readers=faulty", "--cases=8", "--seconds=0.5")
+  # Long enough for a gigabyte to be taken where other tests run beside this one.
+  code, printed = _run("--readers=faulty", "--cases=8", "--seconds=3")
   assert code == 1 and "8 cases (8 faulty)" in printed and "8 faults" in printed
   faults = dict(re.findall(r"^FAULT: reader faulty, case (\d): (.*)$", printed, re.MULTILINE))
   for number, what in enumerate(
