@@ -74,10 +74,17 @@ def picture_size(path: pathlib.Path) -> tuple[int, int]:
     return picture.size
 
 
-#: As `python -m`; but a shell's background job, as tests may be, hands on an ignored Ctrl-C.
-_AS_MAIN = """
-import runpy, signal, sys
+#: Python code that has signals handled as a terminal starts a program: a shell's background job, or
+#: one under nohup, as tests may be, hands them on ignored.
+FROM_A_TERMINAL = """
+import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for ending in (signal.SIGTERM, signal.SIGHUP):
+  signal.signal(ending, signal.SIG_DFL)
+"""
+#: As `python -m`.
+_AS_MAIN = f"""{FROM_A_TERMINAL}
+import runpy, sys
 del sys.argv[0]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """

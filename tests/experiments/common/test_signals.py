@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from experiments.common import signals
-from tests.experiments.helpers import ROOT
+from tests.experiments.helpers import FROM_A_TERMINAL, ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +38,13 @@ def test_an_interrupted_child_interrupts(number, end):
   assert signals.exit_code() == 128 + number
 
 
-_PARENT = """
-import signal, sys
+_PARENT = f"""{FROM_A_TERMINAL}
+import sys
 from experiments.common import signals
-signal.signal(signal.SIGINT, signal.default_int_handler)
 signals.handle()
 print("parent", flush=True)
 try:
-  signals.run([sys.executable, "-c", {child!r}])
+  signals.run([sys.executable, "-c", {{child!r}}])
 except KeyboardInterrupt:
   print("interrupted", flush=True)
   sys.exit(signals.exit_code())
@@ -164,10 +163,9 @@ assert signal.getsignal(signal.SIGTERM) is signals._interrupt
   subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-_LOST = """
-import gc, os, signal, sys, time
+_LOST = f"""{FROM_A_TERMINAL}
+import gc, os, sys, time
 from experiments.common import signals
-signal.signal(signal.SIGINT, signal.default_int_handler)
 signals.handle()
 number = int(sys.argv[1])
 
