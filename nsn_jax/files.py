@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+  "LEFT_S",
   "cache_dir",
   "digest",
   "read_json",
@@ -24,8 +25,10 @@ __all__ = [
   "write_text",
 ]
 
-#: What `replacing` writes to, by its ending.
-_LEFTOVER = re.compile(r".+\.[0-9a-f]{32}\.tmp")
+#: What `replacing` writes to: the file's name, and an ending.
+_LEFTOVER = re.compile(r"(.+)\.[0-9a-f]{32}\.tmp")
+#: Seconds after which what another writer left is surely of a dead one.
+LEFT_S = 3600.0
 
 
 def cache_dir() -> pathlib.Path:
@@ -38,12 +41,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """A place beside `path` to write to; what is there moves to `path` when the block ends well.
 
   So no reader ever sees half a file, and an interrupted writer leaves the one before as it was. The
-  content is on the disk before it takes the name, so that a machine that stops leaves either.
+  content is on the disk before it takes the name, so that a machine that stops leaves either. What
+  killed writers of the same file left there is removed, when it is an hour old.
 
   Raises:
     OSError: where the file cannot be written or moved.
   """
   target = pathlib.Path(path)
+  # Nobody else may ever look there. Where it cannot be removed, as another user's, it stays.
+  with contextlib.suppress(OSError):
+    remove_leftovers(target.parent, older_than_s=LEFT_S, of=target.name)
   temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
   try:
     yield temporary
@@ -66,13 +73,14 @@ def _sync(path: pathlib.Path) -> None:
 
 
 def remove_leftovers(
-  folder: str | os.PathLike[str], older_than_s: float = 0.0
+  folder: str | os.PathLike[str], *, older_than_s: float = 0.0, of: str | None = None
 ) -> list[pathlib.Path]:
   """Removes what killed writers left in a folder.
 
   Args:
     folder: where they wrote; one that is not there has none.
     older_than_s: seconds; younger ones may be a living writer's.
+    of: the name of a file, whose writers alone are meant; by default all are.
 
   Returns:
     What was removed.
@@ -80,9 +88,12 @@ def remove_leftovers(
   removed = []
   place = pathlib.Path(folder)
   for path in place.iterdir() if place.is_dir() else ():
+    found = _LEFTOVER.fullmatch(path.name)
+    if found is None or of not in (None, found[1]):
+      continue
     # Another process may be at the same.
     with contextlib.suppress(FileNotFoundError):
-      if _LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime >= older_than_s:
+      if time.time() - path.stat().st_mtime >= older_than_s:
         path.unlink()
         removed.append(path)
   return removed

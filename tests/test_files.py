@@ -1,6 +1,8 @@
 """`nsn_jax.files`: files appear whole or not at all; JSON that comes back; the cache's folder."""
 
+import os
 import pathlib
+import time
 
 import pytest
 
@@ -67,6 +69,45 @@ def test_two_writers_do_not_meet(tmp_path):
       second.write_text("second")
     assert path.read_text() == "second"
   assert path.read_text() == "first" and _names(tmp_path) == ["x.txt"]
+
+
+# leftovers
+
+
+def _leftover(path, age_s, number):
+  """What a killed writer of a file left."""
+  left = path.with_name(f"{path.name}.{number:032x}.tmp")
+  left.write_text("half")
+  os.utime(left, (time.time() - age_s,) * 2)
+  return left
+
+
+def test_a_writer_removes_what_dead_writers_of_its_file_left(tmp_path):
+  path, other = tmp_path / "x.png", tmp_path / "y.x.png"
+  _leftover(path, files.LEFT_S + 60, 1)
+  kept = [
+    _leftover(path, files.LEFT_S - 60, 2),  # It may be at it still.
+    _leftover(other, files.LEFT_S + 60, 3),  # Whoever made it: the folder may be anybody's.
+    tmp_path / "x.png.1.tmp",
+  ]
+  kept[-1].write_text("mine")
+  files.write_text(path, "new")
+  assert _names(tmp_path) == sorted(["x.png", *(place.name for place in kept)])
+  assert files.remove_leftovers(tmp_path, of="y.x.png") == [kept[1]]
+  assert files.remove_leftovers(tmp_path) == [kept[0]]
+  assert _names(tmp_path) == ["x.png", "x.png.1.tmp"]
+
+
+def test_what_cannot_be_removed_keeps_nobody_from_writing(tmp_path, monkeypatch):
+  def refuse(*_, **__):
+    raise PermissionError("another user's")
+
+  monkeypatch.setattr(files, "remove_leftovers", refuse)
+  files.write_text(tmp_path / "x", "new")
+  assert (tmp_path / "x").read_text() == "new"
+
+
+# bytes and text
 
 
 @pytest.mark.parametrize("kind", [str, pathlib.Path])

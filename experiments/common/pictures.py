@@ -2,12 +2,14 @@
 
 import math
 import os
+import pathlib
 
 import jax
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from nsn_jax import files
 from nsn_jax.pixel_range import to_uint8
 
 __all__ = ["Images", "grid"]
@@ -42,7 +44,7 @@ def grid(
   """Draws images side by side, row by row, all on the same scale.
 
   Each pixel becomes a square of so many pixels that the grid is about 800 wide, or somewhat more;
-  few images make a narrower one.
+  few images make a narrower one. Where writing is broken off, `path` is as it was.
 
   Args:
     images: [N, H, W, C], uint8, or float, which is clipped to `limits`.
@@ -55,11 +57,12 @@ def grid(
     Width and height of the picture.
 
   Raises:
-    ValueError: where there are no images, or no columns.
+    ValueError: where there are no images, or no columns, or the suffix is of no picture.
     OSError: where `path` cannot be written.
   """
   if getattr(images, "ndim", 0) != 4 or 0 in images.shape:
     raise ValueError(f"images: expected [N, H, W, C] with none of them 0, got {np.shape(images)}")
+  kind = _format(path)
   count, height, width = images.shape[:3]
   if columns is None:
     columns = math.ceil(math.sqrt(count))
@@ -82,8 +85,18 @@ def grid(
   draw = ImageDraw.Draw(picture)
   for number, line in enumerate(lines):
     draw.text((_GAP, 4 + number * (_TITLE_SIZE + 6)), line, fill="black", font=_font())
-  picture.save(path)
+  # By its format, as the place that it is written to has another suffix.
+  with files.replacing(path) as temporary:
+    picture.save(temporary, format=kind)
   return picture.size
+
+
+def _format(path: str | os.PathLike[str]) -> str:
+  """What Pillow calls the format of a suffix; raises ValueError for one that it cannot write."""
+  kind = Image.registered_extensions().get(pathlib.Path(path).suffix.lower())
+  if kind is None or kind not in Image.SAVE:
+    raise ValueError(f"path: expected a picture's name, as x.png, got {os.fspath(path)!r}")
+  return kind
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

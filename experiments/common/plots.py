@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import nsn_jax
+from nsn_jax import files
 
 __all__ = ["Curve", "growth_curve", "histograms", "lines", "score_curve"]
 
@@ -28,7 +29,9 @@ _DPI = 120
 def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
   # A canvas of its own: pyplot, and whatever backend the caller uses, are left alone.
   FigureCanvasAgg(figure)
-  figure.savefig(pathlib.Path(path), dpi=_DPI)
+  # By its format, as the place that it is written to has another suffix.
+  with files.replacing(path) as temporary:
+    figure.savefig(temporary, dpi=_DPI, format=pathlib.Path(path).suffix[1:] or "png")
 
 
 def growth_curve(history: Sequence[Sequence[nsn_jax.Record]], path: str | os.PathLike[str]) -> None:

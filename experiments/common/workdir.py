@@ -44,8 +44,6 @@ CONFIG = "config.json"
 #: There as long as a run uses the folder; says which.
 LOCK = ".lock"
 
-#: Seconds after which what another writer left is surely of a dead one.
-_LEFT_S = 3600.0
 #: Seconds in which a run that is just ending lets a folder go.
 _LOCK_S = 0.5
 #: What a file system says that knows no locks.
@@ -87,7 +85,7 @@ def open_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
     raise OSError(
       f"workdir: expected a folder that can be written, got {str(folder)!r}: {error.strerror}"
     ) from error
-  files.remove_leftovers(folder, older_than_s=_LEFT_S)
+  files.remove_leftovers(folder, older_than_s=files.LEFT_S)
   return folder
 
 

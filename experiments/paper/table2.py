@@ -155,6 +155,7 @@ def _make_table(
       if not missing:
         continue
       own.parent.mkdir(exist_ok=True)
+      files.remove_leftovers(own.parent)
       if model == names.REAL:
         entry = Entry(held_out.images)
       else:
