@@ -1,5 +1,6 @@
 """Checkpoints of a training, by orbax."""
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -10,6 +11,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from nsn_jax import files
+from nsn_jax.baselines import quiet
 from nsn_jax.baselines.baseline import State
 
 __all__ = ["Checkpoints"]
@@ -85,22 +87,27 @@ class Checkpoints:
     Raises:
       ValueError: where there is none, all are damaged, or they are of another model.
     """
+    return quiet.quietly(functools.partial(self._restore, like))
+
+  def _restore(self, like: State) -> tuple[int, State]:
+    """`restore`, of which orbax would print more than the warnings."""
     epochs = sorted(self._manager.all_steps(), reverse=True)
     if not epochs:
       raise ValueError(f"checkpoints: expected at least one in {str(self._folder)!r}, got none")
     template = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     for epoch in epochs:
+      is_last = epoch == epochs[-1]
       try:
         self._check_files(epoch)
         stored = _shapes(self._manager.item_metadata(epoch).tree)
       except Exception as error:  # Of any kind: files may hold anything.
-        self._warn(epoch, error)
+        self._warn(epoch, error, is_last)
         continue
       _check_model(_shapes(template), stored)
       try:
         return epoch, self._manager.restore(epoch, args=ocp.args.StandardRestore(template))
       except Exception as error:  # Likewise.
-        self._warn(epoch, error)
+        self._warn(epoch, error, is_last)
     numbers = ", ".join(map(str, sorted(epochs)))
     raise ValueError(
       f"checkpoints: expected one that can be read in {str(self._folder)!r}, got damaged ones "
@@ -129,13 +136,13 @@ class Checkpoints:
       if found.get(name) != digest:
         raise ValueError(f"{name} is {'changed' if name in found else 'missing'}")
 
-  def _warn(self, epoch: int, error: Exception) -> None:
-    why = " ".join(str(error).split())[:200]
+  def _warn(self, epoch: int, error: Exception, is_last: bool) -> None:
     logging.warning(
-      "checkpoints: epoch %d in %s is damaged (%s): the one before it is taken",
+      "checkpoints: epoch %d in %s is damaged (%s)%s",
       epoch,
       str(self._folder),
-      why,
+      " ".join(str(error).split())[:200],
+      "" if is_last else ": the one before it is taken",
     )
 
 

@@ -1,9 +1,11 @@
 """Checkpoints: what was saved comes back, damage leads to the one before, others are refused."""
 
+import asyncio
 import shutil
 
 import jax
 import pytest
+from absl import logging
 
 from nsn_jax import baselines
 from tests.baselines.helpers import KEY, same, small
@@ -114,7 +116,89 @@ def test_damaged_ones_alone_are_one_line(two, tmp_path, states, warnings):
     ),
   ):
     kept.restore(states[0])
-  assert len(warnings) == 2
+  first, second = warnings
+  assert first.endswith("): the one before it is taken") and second.endswith(")")
+
+
+#: Damage that only orbax finds, where no sums are kept, by the names of its files.
+_FOUND_BY_ORBAX = {
+  "cut": _cut,
+  "flipped": _flip,
+  "emptied": _empty,
+  "no tree": _forget_the_tree,
+  "a tree of no text": lambda p: (p / "default" / "_METADATA").write_text("{"),
+  "no arrays": lambda p: shutil.rmtree(p / "default" / "d"),
+  "no index": lambda p: (p / "default" / "manifest.ocdbt").unlink(),
+  "index": lambda p: (p / "default" / "manifest.ocdbt").write_text("{}"),
+  "no item": lambda p: shutil.rmtree(p / "default"),
+  "nothing": lambda p: [shutil.rmtree(p), p.mkdir()],
+}
+
+
+def restore_damaged(two, tmp_path):
+  """What is printed of each kind of damage, of the last epoch and of both, is between its lines."""
+  for name, damage in _FOUND_BY_ORBAX.items():
+    for epochs in ((1,), (0, 1)):
+      print(f"== {name} {len(epochs)}", flush=True)
+      folder = tmp_path / "c"
+      shutil.copytree(two, folder)
+      for epoch in (0, 1):
+        (folder / str(epoch) / "sha256.json").unlink()
+      for epoch in epochs:
+        damage(folder / str(epoch))
+      with baselines.Checkpoints(folder) as kept:
+        try:
+          epoch, _ = kept.restore(jax.eval_shape(small("vae").init, KEY))
+          print("restored", epoch, flush=True)
+        except ValueError as error:
+          print("ValueError:", error, flush=True)
+      shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("is_in_a_loop", [False, True])  # As in a notebook.
+def test_damage_that_orbax_finds_is_a_line_an_epoch(is_in_a_loop, two, tmp_path, run_python):
+  printed = run_python(f"""
+import asyncio, gc, os, pathlib, time
+os.dup2(1, 2)
+from tests.baselines.test_checkpoints import restore_damaged
+places = pathlib.Path({str(two)!r}), pathlib.Path({str(tmp_path)!r})
+async def main():
+  restore_damaged(*places)
+if {is_in_a_loop}:
+  asyncio.run(main())
+else:
+  restore_damaged(*places)
+time.sleep(0.5)  # Threads of the library below may have more to say,
+gc.collect()  # and what is let go.
+""")
+  cases = printed.split("== ")[1:]
+  assert len(cases) == 2 * len(_FOUND_BY_ORBAX)
+  for case in cases:
+    head, *lines = case.splitlines()
+    of_both = head.endswith("2")
+    assert len(lines) == 2 + of_both, case
+    assert "checkpoints: epoch 1 in " in lines[0] and " is damaged (" in lines[0], case
+    if of_both:
+      assert "checkpoints: epoch 0 in " in lines[1], case
+      assert lines[2].startswith("ValueError: checkpoints: expected one that can be read in"), case
+    else:
+      assert lines[1] == "restored 0", case
+
+
+def test_orbax_is_kept_quiet_while_it_reads_and_no_longer(two, monkeypatch, states):
+  before = asyncio.get_event_loop_policy()
+  filters = list(logging.get_absl_logger().filters)
+  with baselines.Checkpoints(two) as kept:
+    kept.restore(states[0])
+
+    def broken(*_):
+      raise KeyboardInterrupt
+
+    monkeypatch.setattr(kept, "_restore", broken)
+    with pytest.raises(KeyboardInterrupt):
+      kept.restore(states[0])
+  assert asyncio.get_event_loop_policy() is before
+  assert logging.get_absl_logger().filters == filters
 
 
 def test_what_earlier_versions_left_is_read(two, tmp_path, states, warnings):
