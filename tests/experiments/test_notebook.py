@@ -1,8 +1,12 @@
 """The Colab notebook, top to bottom, on the embedded data."""
 
+import importlib.machinery
+import importlib.metadata
 import importlib.util
-import os
 import pathlib
+import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -28,9 +32,9 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
   parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
   assert len(parameters) == 1
   parameters[0].source = SETTINGS
-  path = os.environ.get("PYTHONPATH")
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("PYTHONPATH", f"{ROOT}:{path}" if path else str(ROOT))
+    patch.setenv("SOURCE", str(ROOT))
+    patch.delenv("PYTHONPATH", raising=False)
     NotebookClient(notebook, timeout=500, resources={"metadata": {"path": folder}}).execute()
   return notebook, folder
 
@@ -71,17 +75,119 @@ def test_it_is_committed_without_outputs_and_with_the_settings_that_a_user_sets(
   assert mine.keys() == theirs.keys()
 
 
-def test_opened_alone_it_says_what_it_needs(tmp_path, monkeypatch):
+# Where it finds the repository
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+  """Runs the cell that finds and installs, in a folder, with a SOURCE; returns what it names."""
+  monkeypatch.delenv("SOURCE", raising=False)
+  monkeypatch.setattr(sys, "path", list(sys.path))
+  monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+  cells = nbformat.read(NOTEBOOK, as_version=4).cells
+  settings, install = [cell.source for cell in cells if cell.cell_type == "code"][:2]
+
+  def run(folder=tmp_path, source=""):
+    names = {}
+    exec(settings, names)
+    assert names["SOURCE"] == ""  # Nobody knows where the repository will be.
+    monkeypatch.chdir(folder)
+    exec(install, names | {"SOURCE": source} if source else names)
+    return sys.path[0]
+
+  return run
+
+
+def _clone(folder):
+  """As much of the repository as it is known by."""
+  (folder / "experiments").mkdir(parents=True)
+  (folder / "pyproject.toml").write_text('[project]\nname = "nsn_jax"\n')
+  return folder
+
+
+def _git(folder, *arguments):
+  identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+  subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("below", [".", "experiments", "experiments/results/mnist"])
+def test_inside_a_clone_it_needs_nothing(below, install, monkeypatch):
+  assert install(ROOT / below) == str(ROOT)
+  # Nor does what is set for something else matter.
+  monkeypatch.setenv("SOURCE", "elsewhere")
+  assert install(ROOT / below) == str(ROOT)
+
+
+def test_a_folder_of_a_clone_is_taken_by_the_cell_or_the_environment(
+  install, tmp_path, monkeypatch
+):
+  place = _clone(tmp_path / "a clone")
+  assert install(source=str(place)) == str(place)
+  assert install(source=str(place / "experiments")) == str(place)
+  monkeypatch.setenv("HOME", str(tmp_path))
+  monkeypatch.setenv("SOURCE", "~/a clone")
+  assert install() == str(place)
+  assert install(source=str(ROOT)) == str(ROOT)  # The cell's own line comes first.
+
+
+def test_what_can_be_imported_needs_no_source(install, tmp_path, monkeypatch):
+  found = importlib.machinery.ModuleSpec("experiments", None, origin=str(ROOT / "experiments/x.py"))
+  monkeypatch.setattr(importlib.util, "find_spec", lambda _: found)
+  assert install() == str(ROOT)
+  place = _clone(tmp_path / "clone")
+  assert install(source=str(place)) == str(place)
+
+
+def test_an_address_is_cloned_once(install, tmp_path, monkeypatch):
+  place, here = _clone(tmp_path / "repository"), tmp_path / "here"
+  here.mkdir()
+  (place / "experiments" / "x.py").touch()
+  for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
+    _git(place, *arguments)
+  for _ in range(2):  # And is there where all is run again.
+    assert install(here, f"file://{place}") == str(here / "nsn_jax_clone")
+  assert (here / "nsn_jax_clone" / "experiments" / "x.py").is_file()
+
+
+def test_opened_alone_it_says_what_it_needs(install, tmp_path):
   notebook = nbformat.read(NOTEBOOK, as_version=4)
   first = next(index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code")
   text = notebook.cells[first - 1].source
   assert "## Settings" in text and "`SOURCE`" in text and "git address" in text
-  settings, install = [cell.source for cell in notebook.cells if cell.cell_type == "code"][:2]
-  names = {}
-  exec(settings, names)
-  assert names["SOURCE"] == ""  # Nobody knows where the repository will be.
-  monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-  message = r"^SOURCE: expected the repository's git address.* set SOURCE = \"https://.* Settings"
-  with pytest.raises(FileNotFoundError, match=message):
-    exec(install, names)
+  # What is a project, or of a name like ours, is no clone.
+  (tmp_path / "pyproject.toml").write_bytes(b'\xff[project]\nname = "another"\n')
+  (tmp_path / "experiments").mkdir()
+  (tmp_path / "folder").mkdir()
+  for source, got in (
+    ("", "none"),
+    (str(tmp_path / "folder"), r"'.*folder', and .*folder is no clone of it"),
+    ("file:///nowhere/x.git", r"'file:///nowhere/x.git' \(.*does not"),
+    ("no/folder", r"'no/folder' \(.*no/folder"),
+  ):
+    with pytest.raises(FileNotFoundError) as error:
+      install(source=source)
+    message = str(error.value)
+    assert "\n" not in message
+    assert re.search(
+      rf"^SOURCE: expected the repository's git address, .* got {got}.*: "
+      r"set SOURCE = \"https://.*\.git\" under Settings and run all again$",
+      message,
+    )
+  assert not (tmp_path / "nsn_jax_clone").exists()
+
+
+def test_what_it_needs_is_installed_where_it_is_not(install, tmp_path, monkeypatch):
+  place = _clone(tmp_path / "clone")
+  # As another environment's installation leaves it: no word of this one's packages.
+  (place / "nsn_jax.egg-info").mkdir()
+  (place / "nsn_jax.egg-info" / "PKG-INFO").write_text("Name: nsn_jax\nVersion: 0\n")
+  commands = []
+  monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+  install(source=str(place))  # These tests' own environment has it.
+  assert commands == []
+  monkeypatch.setattr(sys, "path", [str(place), ""])
+  assert list(importlib.metadata.distributions(name="nsn_jax", path=sys.path))
+  install(place)
+  ((*pip, jax, editable, what),) = commands
+  assert pip == [sys.executable, "-m", "pip", "install", "-q"] and jax.startswith("jax")
+  assert [editable, what] == ["-e", f"{place}[experiments]"]
