@@ -1,13 +1,14 @@
 """The stages of the whole report: commands that launchers take, of data that are there."""
 
 import signal
+import sys
 
 import numpy as np
 import pytest
 
-from experiments.common import workdir
+from experiments.common import signals, workdir
 from experiments.paper import stages
-from nsn_jax import data
+from nsn_jax import data, files
 from tests.experiments import helpers
 
 
@@ -63,6 +64,40 @@ def test_data_sets_that_are_not_there_are_left_out_and_named(tmp_path, capsys):
   assert f"folder:{tmp_path} is left out: name: expected image files" in capsys.readouterr().out
   with pytest.raises(data.DataError, match="datasets: expected one that is there"):
     stages.present([f"folder:{tmp_path}"], None)
+
+
+def test_a_stage_is_done_again_where_its_command_or_a_network_changed(tmp_path, monkeypatch):
+  ran, code = [], 0
+  monkeypatch.setattr(signals, "run", lambda command: ran.append(command) or code)
+  one, other = tmp_path / "one", tmp_path / "other"
+
+  def train(place, seconds):
+    place.mkdir(exist_ok=True)
+    files.write_json(place / workdir.CONFIG, {"seconds": seconds})
+
+  def runs(stage):
+    before = len(ran)
+    found = stages.run(stage, tmp_path)
+    assert found == (len(ran) > before)
+    return found
+
+  stage = stages.Stage("paper.filling", "digits/filling", ("--seed=1",), (one, other))
+  train(one, 1.0)
+  assert runs(stage) and not runs(stage)
+  assert ran[0] == [sys.executable, "-m", "experiments.paper.filling", "--seed=1"]
+  changed = stage._replace(arguments=("--seed=2",))
+  assert runs(changed) and not runs(changed) and runs(stage) and not runs(stage)
+  for place, seconds in ((one, 2.0), (other, 1.0)):  # Trained anew; trained at last.
+    train(place, seconds)
+    assert runs(stage) and not runs(stage)
+  # What fails is not done, and what was done before is not forgotten.
+  code = 3
+  with pytest.raises(OSError, match=r"^digits/filling: filling ended with exit code 3$"):
+    runs(changed)
+  code = 0
+  assert not runs(stage) and runs(changed)
+  # Another's work is not its own.
+  assert runs(changed._replace(name="clothes/filling"))
 
 
 def test_a_trial_does_not_pass_for_a_whole_run(run_python, tmp_path):
