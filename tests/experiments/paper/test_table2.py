@@ -162,7 +162,11 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
       data=spec, model="vae", num_epochs=1, options={"hidden": 40}, score_every=0
     ),
   )
+  # Of a run that was killed while it drew.
+  left = tmp_path / "digits" / f"real.png.{0:032x}.tmp"
+  left.write_bytes(b"half")
   found = _make_table(tmp_path, ["real", "nsn", "vae"], **few)
+  assert not left.exists()
   assert json.loads((tmp_path / "table2.json").read_text())["rows"] == found
   rows = {row["model"]: row for row in found}
   assert list(rows) == ["real", "nsn", "vae"]
