@@ -8,7 +8,7 @@ from nsn_jax import extras
 
 extras.require(__name__, "data", ("absl", "PIL", "tqdm"))
 
-from nsn_jax.data.dataset import DataError, Dataset
+from nsn_jax.data.dataset import DataError, Dataset, MissingSplitError
 from nsn_jax.data.loading import NAMES, is_known, load
 
-__all__ = ["NAMES", "DataError", "Dataset", "is_known", "load"]
+__all__ = ["NAMES", "DataError", "Dataset", "MissingSplitError", "is_known", "load"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DataError", "Dataset", "Request", "Source", "one_line"]
+__all__ = ["DataError", "Dataset", "MissingSplitError", "Request", "Source", "one_line"]
 
 
 def one_line(text: object) -> str:
@@ -27,6 +27,10 @@ class DataError(ValueError):
 
   def __init__(self, message: object):
     super().__init__(one_line(message))
+
+
+class MissingSplitError(DataError):
+  """A data set that is there and sound, but for the split that was asked for: it has none."""
 
 
 class Dataset(NamedTuple):

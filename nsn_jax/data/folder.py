@@ -11,7 +11,14 @@ import numpy.typing as npt
 from absl import logging
 
 from nsn_jax.data import cache, decoding
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source, one_line
+from nsn_jax.data.dataset import (
+  DataError,
+  Dataset,
+  MissingSplitError,
+  Request,
+  Source,
+  one_line,
+)
 
 __all__ = ["source"]
 
@@ -64,7 +71,7 @@ def source(request: Request) -> Source:
   splits = _split_folders(root)
   top = splits.get(request.split, root)
   if splits and top == root:
-    raise DataError(
+    raise MissingSplitError(
       f"split: expected one that {str(root)!r} has as a sub-folder, got {request.split!r}"
     )
   files, others = _below(top)
@@ -84,7 +91,7 @@ def source(request: Request) -> Source:
     files = [file for file, chosen in zip(files, is_chosen, strict=True) if chosen]
     labels = None if labels is None else labels[is_chosen]
     if not files:
-      raise DataError(
+      raise MissingSplitError(
         f"split: expected sub-folders train and test below {str(root)!r}, or {_TEST_SHARE} images "
         f"and more, of which every tenth is a test image, got {request.split!r} of fewer"
       )

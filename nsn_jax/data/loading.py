@@ -89,7 +89,8 @@ def load(
 
   Raises:
     DataError: an argument is not as above, or the data are missing or damaged; the message names
-      the argument or file, what was expected and what came.
+      the argument or file, what was expected and what came. MissingSplitError, which is one, where
+      a sound `folder:` or `npz:` lacks the split.
 
   >>> from nsn_jax import data
   >>> digits = data.load("digits", split="test")

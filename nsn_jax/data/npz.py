@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from nsn_jax import checks, pixel_range
 from nsn_jax.data import archive, decoding
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source
+from nsn_jax.data.dataset import DataError, Dataset, MissingSplitError, Request, Source
 
 __all__ = ["source"]
 
@@ -35,12 +35,14 @@ def source(request: Request) -> Source:
 
 
 def _read(request: Request, path: pathlib.Path) -> Dataset:
-  prefix = "test_" if request.split == "test" else ""
+  prefix, other = ("test_", "") if request.split == "test" else ("", "test_")
   keys = f"{prefix}images", f"{prefix}labels"
   with archive.opened(path) as arrays:
     headers = arrays.headers(keys)
     if keys[0] not in headers:
-      raise DataError(
+      # Without either it is no file of images.
+      kind = MissingSplitError if f"{other}images" in arrays.names else DataError
+      raise kind(
         f"{path}: expected an array {keys[0]!r} for split {request.split!r}, got {arrays.listed()}"
       )
     # Before anything is unpacked.

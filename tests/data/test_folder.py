@@ -92,7 +92,7 @@ def test_folder_of_few_images_is_all_train(tmp_path):
   save(tmp_path / "a" / "x.png", flat(1))
   save(tmp_path / "b" / "y.png", flat(2))
   assert data.load(f"folder:{tmp_path}").labels.tolist() == [0, 1]
-  with pytest.raises(data.DataError, match=r"^split: .*got 'test' of fewer$"):
+  with pytest.raises(data.MissingSplitError, match=r"^split: .*got 'test' of fewer$"):
     data.load(f"folder:{tmp_path}", split="test")
 
 
@@ -159,7 +159,7 @@ def test_folders_beside_the_splits_are_told(tmp_path, warnings):
     save(tmp_path / name / "0.png", flat(10))
   assert _values(data.load(f"folder:{tmp_path}")) == [10]
   assert len(warnings) == 1 and warnings[0].endswith("are left out: 'Unlabelled', 'extra'")
-  with pytest.raises(data.DataError, match=r"^split: expected one that .* got 'test'$"):
+  with pytest.raises(data.MissingSplitError, match=r"^split: expected one that .* got 'test'$"):
     data.load(f"folder:{tmp_path}", split="test")
 
 

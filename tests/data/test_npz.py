@@ -32,6 +32,15 @@ def test_npz_labels_splits_limit_and_size(tmp_path):
   assert test.labels.tolist() == [10, 11, 12, 13] and test.images[3, 0, 0, 0] == 13
 
 
+def test_npz_resize_is_antialiased(tmp_path):
+  stripes = np.zeros((1, 256, 256), np.uint8)
+  stripes[:, :, ::2] = 255
+  np.savez(tmp_path / "x.npz", images=stripes)
+  images = data.load(f"npz:{tmp_path / 'x.npz'}", image_size=64).images
+  # As of a folder: every fourth pixel alone would be all white.
+  assert np.abs(images[:, :, 2:-2] - 127.5).max() < 4
+
+
 _GOOD = np.zeros((2, 3, 3), np.uint8)
 
 
@@ -60,8 +69,12 @@ def test_npz_refuses(tmp_path, arrays, message):
 
 def test_npz_refuses_other_files(tmp_path):
   np.savez(tmp_path / "x.npz", images=_GOOD)
-  with pytest.raises(data.DataError, match=r"expected an array 'test_images' for split 'test'"):
+  with pytest.raises(data.MissingSplitError, match=r"an array 'test_images' for split 'test'"):
     data.load(f"npz:{tmp_path / 'x.npz'}", split="test")
+  np.savez(tmp_path / "y.npz", pictures=_GOOD)
+  with pytest.raises(data.DataError, match=r"an array 'test_images' for split 'test'") as caught:
+    data.load(f"npz:{tmp_path / 'y.npz'}", split="test")
+  assert not isinstance(caught.value, data.MissingSplitError)  # It is no file of images.
   with pytest.raises(data.DataError, match=r"^name: expected an \.npz file"):
     data.load(f"npz:{tmp_path / 'nowhere.npz'}")
   np.save(tmp_path / "single.npy", _GOOD)
