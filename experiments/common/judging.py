@@ -2,7 +2,7 @@
 
 The paper scores with the ImageNet Inception network; small grey images are better judged by a
 classifier that knows them. It is trained on all images of the data set, at the size of the samples,
-whatever part of them a model saw.
+whatever part of them a model saw. It scores, and finds no setting: `finding` has who does.
 """
 
 import dataclasses
@@ -24,10 +24,14 @@ __all__ = [
   "check_held_out",
   "judge",
   "judging_set",
+  "labelled",
   "no_judge",
   "rank",
+  "recipe",
   "score",
   "score_samples",
+  "title",
+  "trained",
   "unfairness",
 ]
 
@@ -129,11 +133,11 @@ def judging_set(dataset: str, labels: object, scenes: str | None) -> str | None:
   return f"folder:{scenes}" if scenes else None
 
 
-def no_judge(dataset: str, instead: str) -> ValueError:
-  """The error of a data set that nothing can judge; `instead` is another flag to give."""
+def no_judge(dataset: str, instead: str | None = None) -> ValueError:
+  """The error of a data set that nothing can judge; `instead` is another flag that will do."""
   return ValueError(
     f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
-    f"got none: give --scenes=... or {instead}"
+    f"got none: give --scenes=...{f' or {instead}' if instead else ''}"
   )
 
 
@@ -150,28 +154,77 @@ def judge(
   Raises:
     ValueError: for a data set without labels.
   """
+  train, test = labelled(dataset, data_dir=data_dir, image_size=image_size)
+  found = trained("judge", dataset, jax.random.key(seed), train, test, recipe(dataset))
+  return Judge(found.classifier, found.test_accuracy, train, test)
+
+
+def labelled(
+  dataset: str, *, data_dir: str | None = None, image_size: int | None = None
+) -> tuple[data.Dataset, data.Dataset]:
+  """Training and test images of a data set whose labels a classifier is to learn.
+
+  Raises:
+    ValueError: for a data set without labels.
+  """
   train, test = (
     data.load(dataset, split=split, data_dir=data_dir, image_size=image_size)
     for split in ("train", "test")
   )
   if train.labels is None or test.labels is None:
     raise ValueError(f"dataset: expected one with labels, to train its judge, got {dataset!r}")
-  with tqdm(desc=f"judge of {dataset}", unit="epoch", leave=False, disable=None) as bar:
+  return train, test
+
+
+def recipe(dataset: str) -> dict[str, Any]:
+  """How the judge of a data set is trained: keywords of `metrics.train_classifier`."""
+  return dict(_RECIPES.get(dataset.partition(":")[0], _DEFAULT_RECIPE))
+
+
+def trained(
+  role: str,
+  dataset: str,
+  key: jax.Array,
+  train: data.Dataset,
+  test: data.Dataset,
+  options: Mapping[str, Any],
+) -> metrics.TrainedClassifier:
+  """A classifier from the cache, or trained with a progress line.
+
+  Args:
+    role: what it is to do, for that line.
+    dataset: name; begins the file's in the cache.
+    key: PRNG key of the training.
+    train: labelled images to train on.
+    test: labelled images that its accuracy is of.
+    options: keywords of `metrics.train_classifier`.
+  """
+  assert train.labels is not None and test.labels is not None  # As `labelled` gives them.
+  with tqdm(desc=f"{role} of {dataset}", unit="epoch", leave=False, disable=None) as bar:
 
     def progress(done: int, num_epochs: int, loss: float) -> None:
       bar.total = num_epochs
       bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
       bar.update(done - bar.n)
 
-    found = metrics.trained_classifier(
-      jax.random.key(seed),
+    return metrics.trained_classifier(
+      key,
       dataset.replace("/", "-").replace(":", "-").strip("-"),
       (train.images, train.labels),
       (test.images, test.labels),
       progress=progress,
-      **_RECIPES.get(dataset.partition(":")[0], _DEFAULT_RECIPE),
+      **options,
     )
-  return Judge(found.classifier, found.test_accuracy, train, test)
+
+
+def title(dataset: str, judging_set: str, test_accuracy: float) -> str:
+  """What a classifier that judges a data set is called.
+
+  >>> title("lfw", "folder:photos", 0.861)
+  'classifier of scenes, 86.10% on test images'
+  """
+  of = dataset if judging_set == dataset else "scenes"
+  return f"classifier of {of}, {test_accuracy:.2%} on test images"
 
 
 def score(judged_by: Judge, images: np.ndarray) -> Score:

@@ -235,8 +235,7 @@ def judges(
   judging_set = judging.judging_set(spec.name, train.labels, scenes)
   if judging_set is not None:
     found = judging.judge(judging_set, data_dir=spec.data_dir, image_size=spec.image_size)
-    of = spec.name if judging_set == spec.name else "scenes"
-    yield f"classifier of {of}, {found.test_accuracy:.2%} on test images", found.classifier
+    yield judging.title(spec.name, judging_set, found.test_accuracy), found.classifier
   if inception_weights is not None:
     yield "ImageNet Inception v3", metrics.load_inception(inception_weights)
 

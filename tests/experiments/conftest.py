@@ -1,10 +1,12 @@
-"""A finished training that the launchers' tests share."""
+"""A finished training and a finder that the launchers' tests share."""
 
 import pathlib
 
+import jax
 import pytest
 
-from experiments.common import network_training
+from experiments.common import finding, network_training
+from nsn_jax import data, metrics
 from tests.experiments import helpers
 
 
@@ -15,3 +17,20 @@ def trained(
   """A finished workdir. Tests that change one copy it or make their own."""
   folder = tmp_path_factory.mktemp("trained")
   return folder, helpers.train(folder)
+
+
+@pytest.fixture(scope="session")
+def finder() -> finding.Finder:
+  """A quickly trained finder of digits."""
+  images, labels = data.load("digits")
+  part = finding.half(len(images))
+  classifier = metrics.train_classifier(
+    jax.random.key(1),
+    images[part],
+    labels[part],
+    num_epochs=8,
+    batch_size=32,
+    architecture=metrics.Architecture(channels=(12,), kernels=(7,), num_features=24),
+  )
+  features = classifier.outputs(images[part]).features
+  return finding.Finder(classifier, 0.0, features, metrics.feature_statistics(features))

@@ -1,12 +1,16 @@
 """A training small enough for seconds, and launchers started as a shell starts them."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
+from absl import flags
 from PIL import Image
 
 import nsn_jax
@@ -65,6 +69,19 @@ def train(
   return network_training.train(
     place, mini_training(**changes), num_samples=num_samples, report=report, **how
   )
+
+
+@contextlib.contextmanager
+def given(launcher: ModuleType, *arguments: str) -> Iterator[None]:
+  """A launcher's flags, as its command line would set them, as long as the block goes on."""
+  before = set(flags.FLAGS)
+  launcher._define_flags()  # type: ignore[attr-defined]
+  try:
+    flags.FLAGS(["x", *arguments])
+    yield
+  finally:
+    for name in set(flags.FLAGS) - before:
+      delattr(flags.FLAGS, name)
 
 
 def picture_size(path: pathlib.Path) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def test_they_take_the_images_of_the_training(trained, tmp_path):
 _ASKED = """
 import importlib, json, sys
 from absl import flags
-from experiments.common import judging
+from experiments.common import finding, judging
 from nsn_jax import data
 
 
@@ -39,6 +39,7 @@ def judge(name, **asked):
 
 
 judging.judge = judge
+finding.finder = lambda name, _, **asked: judge(name, **asked)
 load = data.load
 limits = []
 data.load = lambda *given, **asked: limits.append(asked["limit"]) or load(*given, **asked)
@@ -83,7 +84,7 @@ def test_their_judges_are_of_the_trainings_size_and_of_all_images(trained, tmp_p
   # The network's own images are what pixels and other networks are compared with; test images are
   # never left out.
   limits = [row[-1] for row in found]
-  assert limits == [[120, None], [None], [], [120]]
+  assert limits == [[120, None], [None, None], [], [120]]
 
 
 def test_too_few_samples_are_told_of_before_a_judge_is_trained(trained, tmp_path):

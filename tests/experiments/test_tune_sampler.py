@@ -1,26 +1,90 @@
 """The search for the sampler's settings."""
 
+import dataclasses
+import json
+import pathlib
+
 import jax
+import numpy as np
 import pytest
 
 import nsn_jax
 from experiments import tune_sampler
-from experiments.common import judging
+from experiments.common import finding, judging
+from nsn_jax import data
+from nsn_jax.pixel_range import to_uint8
+from tests.experiments import helpers
+
+_FEW = (tune_sampler.values("beta", 2.0, 4.0), tune_sampler.factors("gamma", 0.5))
 
 
-def test_the_search_never_ends_below_its_start(
-  nsn: nsn_jax.NSN, judge: judging.Judge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-  monkeypatch.setattr(tune_sampler, "_GAMMA_FACTORS", (0.5,))
-  monkeypatch.setattr(tune_sampler, "_BETAS", (2.0,))
-  monkeypatch.setattr(tune_sampler, "_ALPHAS", ())
-  monkeypatch.setattr(tune_sampler, "_DRAWS", (1,))
+def test_the_search_never_ends_above_its_start(nsn: nsn_jax.NSN, finder: finding.Finder) -> None:
+  def cost(sampler: nsn_jax.SamplerConfig) -> finding.Likeness:
+    return finding.likeness(finder, to_uint8(nsn_jax.sample(key, nsn, 200, sampler)))
+
   key = jax.random.key(1)
-  start, _ = judging.score_samples(key, judge, nsn, 200)
-  best, score = tune_sampler.search(key, judge, nsn, num_samples=200, rounds=1)
-  assert (-judging.unfairness(score), score.inception_score) >= (
-    -judging.unfairness(start),
-    start.inception_score,
-  )
-  again, _ = judging.score_samples(key, judge, nsn, 200, best)
-  assert again == score
+  best, reached = tune_sampler.search(key, finder, nsn, num_samples=200, rounds=1, knobs=_FEW)
+  assert reached == cost(best)
+  # Contrast of 1 is far too low for this network.
+  assert reached.cost < cost(nsn.config.sampler).cost and best.beta in (2.0, 4.0)
+
+
+def test_what_is_tried() -> None:
+  best = nsn_jax.SamplerConfig(gamma=(8.0, 6.0), beta=2.0)
+  tried = [settings(best) for settings in tune_sampler.candidates(2, _FEW)]
+  assert tried == [
+    [dataclasses.replace(best, beta=4.0)],
+    [dataclasses.replace(best, gamma=(8.0, 3.0))],  # the last layer first
+    [dataclasses.replace(best, gamma=(4.0, 6.0))],
+  ]
+  # Every knob is a field of the sampler's, and every field is tried.
+  changed = set()
+  for settings in tune_sampler.candidates(2):
+    for setting in settings(best):
+      names = [field.name for field in dataclasses.fields(best)]
+      changed |= {name for name in names if getattr(setting, name) != getattr(best, name)}
+  assert {"beta", "gamma", "alpha", "num_draws"} <= changed
+
+
+def test_what_has_no_labels_is_found_and_scored_by_classifiers_of_scenes(
+  nsn: nsn_jax.NSN,
+  judge: judging.Judge,
+  finder: finding.Finder,
+  tmp_path: pathlib.Path,
+  monkeypatch: pytest.MonkeyPatch,
+  capsys: pytest.CaptureFixture[str],
+) -> None:
+  train, test = (data.load("digits", split=split).images for split in ("train", "test"))
+  np.savez(tmp_path / "x.npz", images=train, test_images=test)
+  nsn_jax.save(tmp_path / "model.safetensors", nsn)
+  asked = []
+
+  def judged(name: str, **_: object) -> judging.Judge:
+    asked.append(("judge", name))
+    return judge
+
+  def found(name: str, images: np.ndarray, **_: object) -> finding.Finder:
+    asked.append(("finder", name, len(images)))
+    return finder
+
+  monkeypatch.setattr(judging, "judge", judged)
+  monkeypatch.setattr(finding, "finder", found)
+
+  def tune(*arguments: str) -> None:
+    flags = [f"--model={tmp_path / 'model.safetensors'}", f"--dataset=npz:{tmp_path / 'x.npz'}"]
+    few = ["--search_samples=100", "--num_samples=100", "--rounds=1"]
+    with helpers.given(tune_sampler, *flags, *few, *arguments):
+      tune_sampler._main()
+
+  with pytest.raises(ValueError, match=r"scenes: expected a folder.*give --scenes=\.\.\.$"):
+    tune()
+  assert not asked
+  tune("--scenes=photos")
+  # The judge comes last: it has no part in what is found.
+  assert asked == [("finder", "folder:photos", len(train)), ("judge", "folder:photos")]
+  written = json.loads((tmp_path / "model.sampler.json").read_text())
+  assert written["found_by"]["network"].startswith("classifier of scenes")
+  scores = written["scored_by"]["samples"]
+  assert scores["num_images"] == 100 and scores["fid"] > written["scored_by"]["real"]["fid"]
+  last = capsys.readouterr().out.splitlines()[-1]
+  assert last.startswith("100 fresh samples: IS ") and f"FID {scores['fid']:.2f}" in last
