@@ -118,9 +118,8 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "inception scores of 50,000 samples by ImageNet's network; its numbers stand beside ours, "
       "which are by the networks named, and comparable within a block only.",
       list(_table2(root)),
-      "the comparison of inception scores is uneven: gamma and contrast of the presets whose data "
-      "have labels were chosen by the score of the same classifier, the baselines had no such "
-      "choice.",
+      "the comparison of inception scores is uneven where settings were found by the network that "
+      "scores: who found them stands below each block.",
     ),
     Section(
       "Tables 3 and 4: architectures and filters found",
@@ -222,7 +221,7 @@ def _table2(root: pathlib.Path) -> Iterator[Block]:
         {"command": command, "revision": revision, "device": device}
         for command, revision, device in sorted(made)
       ],
-      notes=layouts.table2.verdicts(group),
+      notes=[*layouts.table2.origins(group), *layouts.table2.verdicts(group)],
     )
 
 

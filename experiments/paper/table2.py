@@ -6,7 +6,8 @@ For each data set the models are trained in folders below the workdir (`mnist/dc
 where they are there, found; 50,000 samples of each are drawn and scored. Every row is made the same
 way: uint8 images, the network's own input handling, numbers. The folder then holds `table2.json`,
 `table2.txt`, `table2.tex`, and a picture of samples a row. A row that is there already is not made
-again, unless its model was trained on since; all rows of a folder are of as many samples.
+again, unless its model was trained on since; all rows of a folder are of as many samples. Below
+each block stands who found the models' settings, and whether that is who scores.
 
 The judges: a classifier trained on the data set's own labels where it has labels, one trained on
 labelled scenes (`--scenes`) where it has none, and ImageNet's Inception v3 where its weights are at
@@ -31,7 +32,7 @@ from experiments.common import (
   runs,
   workdir,
 )
-from experiments.paper import contenders, layouts, published
+from experiments.paper import contenders, layouts, origins, published
 from experiments.paper.layouts import names
 from nsn_jax import data, files, metrics
 from nsn_jax.metrics import evaluation
@@ -221,6 +222,9 @@ def draw(key: jax.Array, found: contenders.Contender, num_samples: int) -> Entry
   drawn = evaluation.draw(key, found.sample, num_samples)
   kept = ("preset", "num_filters", "options", "num_epochs", "device")
   source = {name: found.facts[name] for name in kept if name in found.facts}
+  origin = origins.FOUND_BY.get(found.facts.get("preset", ""))
+  if origin is not None:
+    source["settings"] = str(origin)
   return Entry(drawn.images, found.facts["seconds"], drawn.seconds, found.num_parameters, source)
 
 

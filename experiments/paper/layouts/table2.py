@@ -1,15 +1,26 @@
-"""Table 2: a block a data set and judge, a row a model, and a sentence on who is ahead."""
+"""Table 2: a block a data set and judge, a row a model, who found its settings, who is ahead."""
 
+import collections
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.common import tables
 from experiments.paper import published
 from experiments.paper.layouts import names
+from experiments.paper.origins import Origin
 from nsn_jax import baselines
 from nsn_jax.metrics import evaluation
 
-__all__ = ["as_latex", "as_text", "best_nsn", "cells", "first_judges", "groups", "verdicts"]
+__all__ = [
+  "as_latex",
+  "as_text",
+  "best_nsn",
+  "cells",
+  "first_judges",
+  "groups",
+  "origins",
+  "verdicts",
+]
 
 Row = Mapping[str, Any]
 
@@ -38,6 +49,22 @@ _SHOWN = {
   "kid": ("KID x 1000", 1e3, 2),
   "precision": ("precision", 1, 3),
   "recall": ("recall", 1, 3),
+}
+
+#: What is scored by the judge that its settings were found by.
+_SAME = "same"
+#: What is said of each.
+_ORIGINS = {
+  Origin.FINDER: (
+    "found by FID, precision and recall of a classifier of another architecture and seed, trained "
+    "on half of the training images, which has no part in these scores"
+  ),
+  _SAME: (
+    "found by the inception score of the same classifier that scores here, which favours them in "
+    "it; FID, precision and recall had no part"
+  ),
+  Origin.JUDGE: "found by the inception score of a classifier of the data set, not of this network",
+  Origin.EYE: "set by eye",
 }
 
 
@@ -73,6 +100,41 @@ def cells(group: Sequence[Row], without: Collection[str] = ()) -> list[list[str]
   return found
 
 
+def origins(group: Sequence[Row]) -> list[str]:
+  """Sentences on who found the settings of a block's models, and whether that one scores here."""
+  titles = names.titles()
+  of_nsn: dict[str, list[str]] = collections.defaultdict(list)
+  of_papers = []
+  for row in group:
+    title = titles[row["model"]]
+    if row["model"] in names.NSN:
+      of_nsn[_origin(row)].append(title)
+    elif row["model"] in baselines.MODELS:
+      options = row["source"].get("options", {})
+      changed = ", ".join(f"{name}={value}" for name, value in options.items())
+      of_papers.append(f"{title} ({changed})" if changed else title)
+  found = [
+    f"Settings of {'; '.join(of_nsn[origin])}: {sentence}."
+    for origin, sentence in _ORIGINS.items()
+    if origin in of_nsn
+  ]
+  if of_papers:
+    found.append(
+      f"Settings of {'; '.join(of_papers)}: their papers', but for epochs and what stands in "
+      "brackets."
+    )
+  return found
+
+
+def _origin(row: Row) -> str:
+  """Who found an NSN's settings, and whether it is who scores."""
+  is_own = row["network"].startswith(f"classifier of {row['dataset']},")
+  # Rows of before say nothing: settings were found by the judge where there was one, else by eye.
+  before = Origin.JUDGE if is_own else Origin.EYE
+  origin = row["source"].get("settings", before)
+  return _SAME if origin == Origin.JUDGE and is_own else origin
+
+
 def verdicts(group: Sequence[Row]) -> list[str]:
   """A sentence for each NSN of a block: by how much it beats or misses the best baseline there."""
   titles = names.titles()
@@ -106,6 +168,7 @@ def as_text(rows: Sequence[Row]) -> str:
     lines = [
       f"{dataset}, judged by: {network}",
       tables.aligned(cells(group)),
+      *origins(group),
       *verdicts(group),
     ]
     blocks.append("\n".join(lines))
@@ -116,7 +179,8 @@ def as_latex(rows: Sequence[Row]) -> str:
   """The table for a paper: one tabular a data set and network."""
   blocks = []
   for dataset, network, group in groups(rows):
-    name = f"{dataset}, judged by: {network}".replace("_", "\\_").replace("%", "\\%")
+    caption = " ".join([f"{dataset}, judged by: {network}.", *origins(group)])
+    name = caption.replace("_", "\\_").replace("%", "\\%")
     body = tables.latex(cells(group)).replace("+-", "$\\pm$")
     blocks.append(f"\\begin{{table}}\n\\caption{{{name}}}\n{body}\n\\end{{table}}")
   return "\n\n".join(blocks) + "\n"

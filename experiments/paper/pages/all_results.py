@@ -56,7 +56,7 @@ def _table2(results: Results) -> Iterator[dict[str, Any]]:
       "title": results.title(dataset),
       "network": network,
       "table": tables.markdown(layouts.table2.cells(group, without=_WIDE)),
-      "verdicts": layouts.table2.verdicts(group),
+      "sentences": [*layouts.table2.origins(group), *layouts.table2.verdicts(group)],
     }
 
 

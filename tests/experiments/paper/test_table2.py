@@ -8,7 +8,7 @@ import pytest
 
 import nsn_jax
 from experiments.common import baseline_training, judging, runs, workdir
-from experiments.paper import contenders, layouts, published, table2
+from experiments.paper import contenders, layouts, origins, published, table2
 from experiments.paper.layouts import names
 from nsn_jax import data, files, presets
 
@@ -53,7 +53,7 @@ def rows() -> list[dict]:
 def test_text(rows):
   text = layouts.table2.as_text(rows)
   first, second = text.strip().split("\n\n")
-  head, names, *lines, verdict = first.splitlines()
+  head, names, *lines, by_eye, by_papers, verdict = first.splitlines()
   assert head == "mnist, judged by: a" and second.startswith("lfw, judged by: b_1 99%")
   assert names.split() == [
     "IS",
@@ -97,6 +97,9 @@ def test_text(rows):
   ]
   assert "1.99 +- 0.01" in lines[0] and "+- 0.02" not in lines[1]  # the paper has no VAE
   assert len({len(line) for line in (names, *lines)}) == 1
+  assert by_eye == "Settings of NSN: set by eye." and by_papers.startswith(
+    "Settings of VAE: their "
+  )
   assert verdict.startswith("NSN against the best baseline of each: IS 8.13, ")
 
 
@@ -112,6 +115,49 @@ def test_verdicts_by_hand(rows):
   assert "FID 10.00, better than VAE's by 2.50" in found  # less is better
   assert "recall 0.100, worse than VAE's by 0.300" in found
   assert layouts.table2.verdicts(others) == layouts.table2.verdicts([nsn]) == []
+
+
+_OF_MNIST = "classifier of mnist, 99.38% on test images"
+
+
+@pytest.mark.parametrize(
+  ("network", "source", "said"),
+  [
+    (_OF_MNIST, {"settings": "finder"}, "which has no part in these scores"),
+    (_OF_MNIST, {"settings": "judge"}, "by the inception score of the same classifier"),
+    # A row of before there was a finder.
+    (_OF_MNIST, {}, "by the inception score of the same classifier"),
+    ("classifier of scenes, 86.05% on test images", {}, "set by eye"),
+    ("ImageNet Inception v3", {"settings": "judge"}, "not of this network"),
+  ],
+)
+def test_who_found_settings_is_said(network, source, said):
+  rows = [
+    _row("mnist", "nsn", network, COSTS | {"source": source}),
+    _row("mnist", "nsn-large", network, COSTS | {"source": source}),
+    _row("mnist", "dcgan", network, COSTS | {"source": {"options": {"width": 32}}}),
+    _row("mnist", "vae", network, COSTS | {"source": {"options": {}}}),
+    _row("mnist", "real", network, FREE),
+  ]
+  of_nsn, of_others = layouts.table2.origins(rows)
+  assert of_nsn.startswith("Settings of NSN; NSN, large: ") and said in of_nsn
+  assert of_others.startswith("Settings of DCGAN (width=32); VAE: their papers', but for epochs ")
+  for text in (layouts.table2.as_text(rows), layouts.table2.as_latex(rows)):
+    assert said in text and "their papers'" in text
+
+
+def test_models_whose_settings_were_found_otherwise_are_said_apart():
+  rows = [
+    _row("mnist", "nsn", _OF_MNIST, COSTS | {"source": {"settings": "finder"}}),
+    _row("mnist", "nsn-plain", _OF_MNIST, COSTS | {"source": {"settings": "eye"}}),
+  ]
+  first, second = layouts.table2.origins(rows)
+  assert first.startswith("Settings of NSN: found by FID")
+  assert second == "Settings of NSN, plain: set by eye."
+
+
+def test_every_preset_says_who_found_its_settings():
+  assert origins.FOUND_BY.keys() == set(presets.names())
 
 
 def test_latex(rows):
