@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from experiments.common import judging
+from experiments.common.halves import halves
 from nsn_jax import data, metrics
 
-__all__ = ["Finder", "Likeness", "finder", "half", "likeness"]
+__all__ = ["Finder", "Likeness", "finder", "likeness"]
 
 #: Fewer and larger windows than the judges have, and half of their features.
 _SMALL = metrics.Architecture(channels=(16, 64), kernels=(7, 5), num_features=128)
@@ -25,8 +26,6 @@ _PHOTOGRAPHS = metrics.Architecture(
 )
 #: The judge's is 0.
 _SEED = 1
-#: Of the order whose first half is the finder's.
-_HALF_SEED = 7
 
 #: Training images at the least: precision and recall need a few neighbours in the half of them.
 _LEAST_IMAGES = 20
@@ -93,16 +92,6 @@ class Finder:
   statistics: metrics.FeatureStatistics
 
 
-def half(count: int) -> npt.NDArray[np.integer]:
-  """Positions of the finder's half of so many images, the same every time, in a random order.
-
-  >>> len(half(10)), len(half(9)), (half(9) == half(9)).all().item()
-  (5, 5, True)
-  """
-  order = np.asarray(jax.random.permutation(jax.random.key(_HALF_SEED), count))
-  return order[: (count + 1) // 2]
-
-
 def finder(
   judging_set: str,
   images: npt.NDArray[np.uint8],
@@ -129,7 +118,7 @@ def finder(
     )
   train, test = judging.labelled(judging_set, data_dir=data_dir, image_size=image_size)
   assert train.labels is not None
-  part = half(len(train.images))
+  part = halves(len(train.images)).first
   found = judging.trained(
     "finder",
     judging_set,
@@ -139,7 +128,7 @@ def finder(
     # Of all labels: the half may lack the last of them.
     {**_recipe(judging_set), "num_classes": int(train.labels.max()) + 1},
   )
-  features = found.classifier.outputs(images[half(len(images))]).features
+  features = found.classifier.outputs(images[halves(len(images)).first]).features
   return Finder(
     found.classifier, found.test_accuracy, features, metrics.feature_statistics(features)
   )

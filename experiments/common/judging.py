@@ -133,11 +133,18 @@ def judging_set(dataset: str, labels: object, scenes: str | None) -> str | None:
   return f"folder:{scenes}" if scenes else None
 
 
-def no_judge(dataset: str, instead: str | None = None) -> ValueError:
-  """The error of a data set that nothing can judge; `instead` is another flag that will do."""
+def no_judge(dataset: str, instead: str | None = None, *, flag: str = "scenes") -> ValueError:
+  """The error of a data set that nothing can judge.
+
+  Args:
+    dataset: its name.
+    instead: another flag that will do, with its value.
+    flag: that takes a labelled data set.
+  """
+  expected = "a folder of labelled scenes" if flag == "scenes" else "a labelled data set"
   return ValueError(
-    f"scenes: expected a folder of labelled scenes, as {dataset!r} has no labels to judge by, "
-    f"got none: give --scenes=...{f' or {instead}' if instead else ''}"
+    f"{flag}: expected {expected}, as {dataset!r} has no labels to judge by, "
+    f"got none: give --{flag}=...{f' or {instead}' if instead else ''}"
   )
 
 
@@ -223,7 +230,7 @@ def title(dataset: str, judging_set: str, test_accuracy: float) -> str:
   >>> title("lfw", "folder:photos", 0.861)
   'classifier of scenes, 86.10% on test images'
   """
-  of = dataset if judging_set == dataset else "scenes"
+  of = "scenes" if judging_set != dataset and judging_set.startswith("folder:") else judging_set
   return f"classifier of {of}, {test_accuracy:.2%} on test images"
 
 

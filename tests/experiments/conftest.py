@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from experiments.common import finding, network_training
+from experiments.common.halves import halves
 from nsn_jax import data, metrics
 from tests.experiments import helpers
 
@@ -23,7 +24,7 @@ def trained(
 def finder() -> finding.Finder:
   """A quickly trained finder of digits."""
   images, labels = data.load("digits")
-  part = finding.half(len(images))
+  part = halves(len(images)).first
   classifier = metrics.train_classifier(
     jax.random.key(1),
     images[part],

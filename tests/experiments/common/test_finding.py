@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments.common import finding, judging
+from experiments.common.halves import halves
 from nsn_jax import data, metrics
 from nsn_jax.metrics.classifier import cache
 from nsn_jax.metrics.classifier import training as classifier_training
@@ -37,8 +38,8 @@ def test_it_has_nothing_of_the_judge(asked: list[tuple]) -> None:
   assert "architecture" not in of_judge
   assert of_finder["architecture"] not in (None, metrics.Architecture())
   assert len(judges[0]) == len(train.images) and len(finders[0]) == len(train.images) // 2
-  np.testing.assert_array_equal(finders[0], train.images[finding.half(len(train.images))])
-  np.testing.assert_array_equal(finders[1], train.labels[finding.half(len(train.images))])
+  np.testing.assert_array_equal(finders[0], train.images[halves(len(train.images)).first])
+  np.testing.assert_array_equal(finders[1], train.labels[halves(len(train.images)).first])
   np.testing.assert_array_equal(tests[0], data.load("digits", split="test").images)
   # Samples are compared with the same half.
   features = found.classifier.outputs(finders[0]).features
@@ -51,14 +52,6 @@ def test_the_judge_is_the_one_that_judged_what_is_kept(asked: list[tuple]) -> No
   ((key, name, train, _, options),) = asked
   # The cache's entry on the day when Table 2's rows of the baselines were made.
   assert f"{name}-{cache._digest(key, *train, options)}" == "digits-4802cd7898e37f9e3a86aa4b"
-
-
-def test_half_is_the_same_half_and_a_fair_one() -> None:
-  first = finding.half(1001)
-  assert len(set(first.tolist())) == len(first) == 501 and 0 <= first.min() < first.max() < 1001
-  np.testing.assert_array_equal(first, finding.half(1001))
-  # Of a folder sorted by class it has as much of the first images as of the last.
-  assert abs((first < 500).mean() - 0.5) < 4 * 0.5 / 1001**0.5
 
 
 def test_photographs_without_labels_are_compared_with_themselves_by_a_finder_of_scenes(
