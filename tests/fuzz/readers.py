@@ -19,9 +19,10 @@ import safetensors.numpy
 from PIL import Image
 
 import nsn_jax
-from experiments.common import runs, workdir
+from experiments.common import reference_files, runs, workdir
 from experiments.paper import styling
 from nsn_jax import data, metrics
+from nsn_jax.metrics import evaluation
 from nsn_jax.metrics.classifier import network as classifier_network
 from nsn_jax.metrics.inception import torch_file
 from tests.fuzz import limits
@@ -307,6 +308,29 @@ def _metrics(folder: pathlib.Path) -> Reader:
   return Reader(seeds, read, (ValueError, OSError))
 
 
+def _reference(folder: pathlib.Path) -> Reader:
+  random = _random()
+  scores = evaluation.Evaluation(7, 2.0, 0.1, *random.random(7).tolist())
+  statistics = reference_files.Statistics(
+    random.random((6, 4)).astype(np.float32), random.random(7), scores
+  )
+  identity = reference_files.Identity("a" * 64, "b" * 64)
+  path = folder / "x.npz"
+  reference_files.write(path, identity, statistics)
+  seeds = [Seed(path.name, path.read_bytes())]
+
+  def read(seed: Seed) -> None:
+    path.write_bytes(seed.content)
+    found = reference_files.read(path, identity)
+    np.testing.assert_array_equal(found.features, statistics.features, strict=True)
+    np.testing.assert_array_equal(
+      found.held_out_distances, statistics.held_out_distances, strict=True
+    )
+    assert found.held_out == scores
+
+  return Reader(seeds, read, (ValueError, OSError))
+
+
 def _faulty(folder: pathlib.Path) -> Reader:
   """What a reader must not do: a test has each found."""
   del folder
@@ -362,6 +386,7 @@ READERS: dict[str, Callable[[pathlib.Path], Reader | None]] = {
   "classifier": _classifier,
   "torch": _torch,
   "lmdb": _lmdb,
+  "reference": _reference,
   "config": _config,
   "metrics": _metrics,
   "faulty": _faulty,

@@ -58,3 +58,25 @@ def test_the_preset_of_the_best_score():
     "Highest inception score: digits-large's, 8.00; real images have 9.50."
   ]
   assert layouts.scores.verdicts({}) == []
+
+
+def _scored(score, **features):
+  row = {"inception_score": score, "deviation": 0.1, "confidence": 0.9, "class_shares": [0.4, 0.6]}
+  return row | {"mean_pixel_ratio": 1.0, "white_excess": 0.0} | features
+
+
+def test_features_scores_are_shown_where_all_have_them():
+  real = _scored(9.0, fid=1.0, precision=0.95, recall=0.9)
+  found = {
+    "digits": {"real": real, "samples": _scored(7.0, fid=20.0, precision=0.9, recall=0.5)},
+    "digits-large": {"real": real, "samples": _scored(8.0, fid=30.0, precision=0.8, recall=0.1)},
+  }
+  head, first, second, _ = layouts.scores.cells(found)
+  assert head[:5] == ["preset", "inception score", "FID", "precision", "recall"]
+  assert first[2:5] == ["1.00", "0.950", "0.900"] and second[2:5] == ["20.00", "0.900", "0.500"]
+  assert layouts.scores.verdicts(found)[1] == (
+    "Lowest FID: digits's, 20.00, at a recall of 0.500; real images have 1.00."
+  )
+  found["before"] = {"real": real, "samples": _scored(6.0)}
+  assert all(len(row) == 6 for row in layouts.scores.cells(found))
+  assert len(layouts.scores.verdicts(found)) == 1
