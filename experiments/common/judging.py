@@ -26,13 +26,11 @@ __all__ = [
   "judging_set",
   "labelled",
   "no_judge",
-  "rank",
   "recipe",
   "score",
   "score_samples",
   "title",
   "trained",
-  "unfairness",
 ]
 
 #: How each data set's judge is trained: at least 99.2% on MNIST, 92% on Fashion-MNIST, 97% on the
@@ -253,23 +251,6 @@ def score(judged_by: Judge, images: np.ndarray) -> Score:
     float(images.mean() / judged_by.mean_pixel),
     _white(images) - judged_by.white_share,
   )
-
-
-def unfairness(score: Score) -> float:
-  """How far a score is won by saturated pixels or by few classes; 0 where it is not."""
-  shares = score.class_shares
-  excess = (
-    abs(score.mean_pixel_ratio - 1.0) - 0.24,
-    score.white_excess - 0.05,
-    0.043 - min(shares),
-    max(shares) - 0.195,
-  )
-  return sum(max(part, 0.0) for part in excess)
-
-
-def rank(score: Score) -> tuple[float, float]:
-  """What is compared of two settings: fairness first, so that a search finds its way to it."""
-  return -unfairness(score), score.inception_score
 
 
 def _white(images: np.ndarray) -> float:

@@ -137,8 +137,8 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
     Section(
       "The whitening's epsilon",
       "whitens LFW only, by an epsilon that its text does not give. Ours: the same layers and "
-      "numbers of filters at several, on the first images; contrast chosen for each by the score, "
-      "where labels give one.",
+      "numbers of filters at several, on the first images; contrast chosen for each anew, "
+      "where labels give somebody who can, and scored by another.",
       each(_epsilon),
     ),
     Section(

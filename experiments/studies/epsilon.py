@@ -5,8 +5,9 @@
 Networks of the same layers and numbers of filters as the given one are trained on the first images
 of its training, 4,000 where `--limit` gives no other number, whitened by one epsilon each. So that
 only epsilon differs, filters are not found by the threshold here: growth goes on to the given
-network's numbers. Contrast is chosen for each anew, by the score; where a data set has no labels
-there is no score, and it stays as it is. `epsilon.png` shows a row of samples an epsilon,
+network's numbers. Contrast is chosen for each anew by the finder (`experiments.common.finding`),
+and the judge scores it; where a data set has no labels there is neither, and it stays as it is.
+`epsilon.png` shows a row of samples an epsilon,
 `epsilon.json` holds the numbers.
 """
 
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from absl import flags
 
 import nsn_jax
-from experiments.common import command_line, judging, pictures, provenance, workdir
+from experiments.common import command_line, finding, judging, pictures, provenance, workdir
 from experiments.paper import layouts
 from nsn_jax.metrics import evaluation
 from nsn_jax.pixel_range import to_uint8
@@ -59,7 +60,7 @@ def vary(
   key: jax.Array,
   nsn: nsn_jax.NSN,
   images: npt.NDArray[np.uint8],
-  judge: judging.Judge | None,
+  judges: tuple[finding.Finder, judging.Judge] | None,
   folder: pathlib.Path,
   num_samples: int,
   report: Callable[[str], None] = print,
@@ -70,9 +71,9 @@ def vary(
     key: PRNG key, of training and of the samples: the same for all.
     nsn: whose layers, numbers of filters and sampler are taken.
     images: uint8 [N, H, W, C], to train on.
-    judge: who scores; None for no score.
+    judges: who chooses the contrast, and who scores; None for neither.
     folder: of the picture.
-    num_samples: that are scored.
+    num_samples: that are scored, and drawn of each contrast.
     report: told of each row.
 
   Returns:
@@ -85,20 +86,31 @@ def vary(
     found = nsn_jax.fit(train_key, images, config_like(nsn, epsilon))
     sampler = found.config.sampler
     row: dict[str, Any] = {"epsilon": epsilon, "num_filters": list(found.num_filters)}
-    if judge is not None:
-      scored = [
-        (judging.score_samples(sample_key, judge, found, num_samples, tried)[0], tried)
-        for tried in (dataclasses.replace(sampler, beta=beta) for beta in _BETAS)
-      ]
-      best, sampler = max(scored, key=lambda pair: judging.rank(pair[0]))
-      row |= {"score": best.as_dict()}
+    said = ""
+    if judges is not None:
+      finder, judge = judges
+      sampler, likeness = _best(sample_key, finder, found, num_samples)
+      score, _ = judging.score_samples(sample_key, judge, found, num_samples, sampler)
+      row |= {"score": score.as_dict(), "likeness": likeness.as_dict()}
+      said = f": beta {sampler.beta:g}, {score.row()}"
     row |= {"sampler": dataclasses.asdict(sampler)}
     rows.append(row)
     strips.append(to_uint8(nsn_jax.sample(sample_key, found, _SHOWN, sampler)))
-    said = "" if judge is None else f": beta {sampler.beta:g}, {best.row()}"
     report(f"epsilon {layouts.epsilon.name(epsilon)}, filters {found.num_filters}{said}")
   pictures.grid(np.concatenate(strips), folder / "epsilon.png", columns=_SHOWN, title=_title(rows))
   return rows
+
+
+def _best(
+  key: jax.Array, finder: finding.Finder, nsn: nsn_jax.NSN, num_samples: int
+) -> tuple[nsn_jax.SamplerConfig, finding.Likeness]:
+  """The network's sampler at the contrast of the lowest cost, and how like its samples are."""
+  ranked = []
+  for beta in _BETAS:
+    sampler = dataclasses.replace(nsn.config.sampler, beta=beta)
+    images = to_uint8(nsn_jax.sample(key, nsn, num_samples, sampler))
+    ranked.append((sampler, finding.likeness(finder, images)))
+  return min(ranked, key=lambda pair: pair[1].cost)
 
 
 def _title(rows: Sequence[dict[str, Any]]) -> str:
@@ -119,11 +131,15 @@ def _main() -> None:
   data, _, nsn = command_line.judged()
   limit = given.limit or min(_TRAINED_ON, data.limit or _TRAINED_ON)
   train = data.replace(limit=limit).load()
-  judge = None
+  judges = None
   if train.labels is not None:
     evaluation.check_count("num_samples", given.num_samples)
-    judge = judging.judge(data.name, data_dir=data.data_dir, image_size=data.image_size)
-  rows = vary(jax.random.key(given.seed), nsn, train.images, judge, folder, given.num_samples)
+    whole = data.replace(limit=None).load().images
+    judges = (
+      finding.finder(data.name, whole, data_dir=data.data_dir, image_size=data.image_size),
+      judging.judge(data.name, data_dir=data.data_dir, image_size=data.image_size),
+    )
+  rows = vary(jax.random.key(given.seed), nsn, train.images, judges, folder, given.num_samples)
   provenance.write_result(folder / "epsilon.json", {"num_images": len(train.images), "rows": rows})
 
 

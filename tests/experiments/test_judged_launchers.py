@@ -84,7 +84,7 @@ def test_their_judges_are_of_the_trainings_size_and_of_all_images(trained, tmp_p
   # The network's own images are what pixels and other networks are compared with; test images are
   # never left out.
   limits = [row[-1] for row in found]
-  assert limits == [[120, None], [None, None], [], [120]]
+  assert limits == [[120, None], [None, None], [], [120, None]]
 
 
 def test_too_few_samples_are_told_of_before_a_judge_is_trained(trained, tmp_path):

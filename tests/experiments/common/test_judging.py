@@ -43,25 +43,6 @@ def test_a_folder_of_photographs_is_judged_by_its_own_recipe(
   assert again.test_accuracy == found.test_accuracy
 
 
-@pytest.mark.parametrize(
-  ("ratio", "white", "shares", "fair"),
-  [
-    (1.0, 0.0, (0.1,) * 10, True),
-    (1.3, 0.0, (0.1,) * 10, False),
-    (0.7, 0.0, (0.1,) * 10, False),
-    (1.0, 0.1, (0.1,) * 10, False),
-    (1.0, -0.1, (0.1,) * 10, True),
-    (1.0, 0.0, (0.21, *(0.79 / 9,) * 9), False),
-    (1.0, 0.0, (0.03, *(0.97 / 9,) * 9), False),
-  ],
-)
-def test_a_saturated_or_one_sided_score_is_not_fair(
-  ratio: float, white: float, shares: tuple[float, ...], fair: bool
-) -> None:
-  score = judging.Score(9.0, 0.1, 0.9, shares, ratio, white)
-  assert (judging.unfairness(score) == 0) == fair
-
-
 def test_the_order_of_images_is_no_part_of_their_score(judge: judging.Judge) -> None:
   order = np.argsort(judge.test.labels, kind="stable")
   mixed = judging.score(judge, judge.test.images)
