@@ -53,7 +53,11 @@ _TOOLS = (
   ["a first look, on `digits`, in minutes", "`quickstart`"],
   ["a network", "`train --dataset=mnist --data_dir=... --workdir=runs/mnist`"],
   ["samples of it, a grid and an `.npz`", "`sample --workdir=runs/mnist --num_samples=1000`"],
-  ["inception score, classes, histograms", "`score --model=runs/mnist/model.safetensors`"],
+  ["scores of its samples, classes, histograms", "`score --model=runs/mnist/model.safetensors`"],
+  [
+    "scores of anybody's images",
+    "`score --real=folder:A --generated=folder:B --judge=folder:SCENES --reference=a.npz`",
+  ],
   ["search for gamma, alpha, beta, draws", "`tune_sampler --model=runs/mnist/model.safetensors`"],
   [
     "a baseline, scored along the way",
