@@ -80,6 +80,11 @@ def score(
   say(f"real, held out, {own.num_images:,}: {own.row()}")
   found = evaluation.evaluate(jax.random.key(_SEED), against, images)
   say(f"generated, {found.num_images:,}: {found.row()}")
+  if found.num_images != own.num_images:
+    say(
+      f"FID falls with the number of images: of {own.num_images:,} and of {found.num_images:,} it "
+      "is not to be compared, KID is"
+    )
   return {
     "judge": name,
     "image_shape": list(shape),

@@ -102,8 +102,10 @@ def test_a_half_is_held_out_where_there_are_no_test_images(sets: dict[str, str])
   assert found["real"]["num_images"] == count // 2 and found["real"]["num_train"] == count // 2
   assert any("held out: a half of its images, as it has no test images" in line for line in said)
   # The real ones' own row stands above.
-  rows = [line.partition(",")[0] for line in said if "FID" in line]
+  rows = [line.partition(",")[0] for line in said if "precision" in line]
   assert rows == ["real", "generated"]
+  # More than 359 of them: FID is lower by that alone.
+  assert said[-1].startswith("FID falls with the number of images: of 719 and of 359 ")
 
 
 def test_labelled_images_judge_themselves(scored, sets: dict[str, str], asked: list[str]) -> None:
