@@ -2,6 +2,7 @@
 
     python -m experiments.sample --workdir=runs/mnist --num_samples=64
     python -m experiments.sample --workdir=runs/mnist --gamma=400,200,20 --alpha=0.1
+    python -m experiments.sample --workdir=runs/mnist-best --label=7
 
 Writes `samples_grid.png` (the first 100) and `samples.npz`: `images`, uint8 [N, H, W, C], so that
 it is a data set `npz:PATH` too, and with them seed, layer and the sampler's settings.
@@ -27,6 +28,13 @@ def _define_flags() -> None:
     "Starts at this layer, 0 nearest the pixels; by default the last.",
     lower_bound=0,
   )
+  flags.DEFINE_integer(
+    "label",
+    None,
+    "Draws this class alone, of a network that was trained with labels and whose prior is the "
+    "mixture.",
+    lower_bound=0,
+  )
 
 
 def _main() -> None:
@@ -40,6 +48,7 @@ def _main() -> None:
     seed=given.seed,
     sampler=command_line.sampler(nsn.config.sampler),
     layer=given.layer,
+    label=given.label,
   )
   print(f"{given.num_samples} samples are in {folder / sample_files.ARRAYS}")
   print(f"a picture of them is {folder / sample_files.GRID}")

@@ -2,9 +2,10 @@
 
     python -m experiments.tune_sampler --dataset=mnist --model=runs/mnist/model.safetensors
 
-Coordinate search over beta, gamma (a number a layer), alpha and the number of draws. Settings are
-ranked by the finder (`experiments.common.finding`), a classifier of another architecture and seed
-than the judge, trained on half of the training images: the lowest FID against that half wins, where
+Coordinate search over gamma (a number a layer), temperature, alpha and the number of draws, each
+with the contrast that is found for it without labels (`nsn_jax.find_contrast`). Settings are ranked
+by the finder (`experiments.common.finding`), a classifier of another architecture and seed than the
+judge, trained on half of the training images: the lowest FID against that half wins, where
 FID is raised by as many hundredths as precision and recall are below 0.9 each. The judge has no
 part in it; the last line is its score of the setting that was found. What has no labels is found
 and scored by classifiers of labelled scenes (`--scenes`).
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+import numpy.typing as npt
 from absl import flags
 from tqdm import tqdm
 
@@ -63,8 +66,8 @@ def factors(name: str, *tried: float) -> Knob:
 
 #: In the order of the search. A field more of `SamplerConfig` is a line more here.
 KNOBS: tuple[Knob, ...] = (
-  values("beta", 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0),
   factors("gamma", 0.25, 0.5, 0.7, 1.4, 2.0, 4.0),
+  values("temperature", 0.85, 1.0, 1.15, 1.3),
   values("alpha", 0.0, 0.1, 0.2, 0.35),
   values("num_draws", 1, 2, 3),
 )
@@ -80,6 +83,7 @@ def search(
   key: jax.Array,
   finder: finding.Finder,
   nsn: nsn_jax.NSN,
+  images: npt.NDArray[np.uint8],
   *,
   num_samples: int,
   rounds: int,
@@ -90,14 +94,19 @@ def search(
   Args:
     key: PRNG key of the noise, the same for every setting.
     finder: who ranks.
-    nsn: the network.
+    nsn: the network. Each setting has a contrast of its own, found without labels.
+    images: uint8 [N, H, W, C], its training images.
     num_samples: drawn of each setting, above 5.
     rounds: over all knobs at most; a round that finds nothing better is the last.
     knobs: what is tried.
   """
+  contrast_key, sample_key = jax.random.split(key)
 
   def measure(sampler: SamplerConfig) -> finding.Likeness:
-    return finding.likeness(finder, to_uint8(nsn_jax.sample(key, nsn, num_samples, sampler)))
+    contrast = nsn_jax.find_contrast(contrast_key, nsn, images, sampler)
+    network = dataclasses.replace(nsn, contrast=contrast)
+    drawn = nsn_jax.sample(sample_key, network, num_samples, sampler)
+    return finding.likeness(finder, to_uint8(drawn))
 
   best = nsn.config.sampler
   reached = measure(best)
@@ -141,14 +150,16 @@ def _main() -> None:
   found_by = judging.title(data.name, judging_set, finder.test_accuracy)
   print(f"finder: {found_by}, on half of the training images")
   print(f"real, held out: {finding.likeness(finder, test.images).row()}")
-  search_key, last_key, score_key = jax.random.split(jax.random.key(given.seed), 3)
+  search_key, contrast_key, last_key, score_key = jax.random.split(jax.random.key(given.seed), 4)
   best, reached = search(
-    search_key, finder, nsn, num_samples=given.search_samples, rounds=given.rounds
+    search_key, finder, nsn, train.images, num_samples=given.search_samples, rounds=given.rounds
   )
   judge = judging.judge(judging_set, data_dir=data.data_dir, image_size=data.image_size)
   scored_by = judging.title(data.name, judging_set, judge.test_accuracy)
   against = evaluation.reference(judge.classifier, train.images, test.images)
   real = evaluation.evaluate(score_key, against, test.images)
+  contrast = nsn_jax.find_contrast(contrast_key, nsn, train.images, best)
+  nsn = dataclasses.replace(nsn, contrast=contrast)
   samples = to_uint8(nsn_jax.sample(last_key, nsn, given.num_samples, best))
   scores = evaluation.evaluate(score_key, against, samples)
   found = {

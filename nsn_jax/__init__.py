@@ -48,6 +48,7 @@ and, each with an extra to install, `nsn_jax.data`, `nsn_jax.metrics` (with
 
 from nsn_jax import configs, presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
+from nsn_jax.contrast import find_contrast
 from nsn_jax.em import Statistics, e_step, m_step
 from nsn_jax.filters import Filters, feature_map, similarity
 from nsn_jax.network import NSN, encode
@@ -76,6 +77,7 @@ __all__ = [
   "encode",
   "extract_patches",
   "feature_map",
+  "find_contrast",
   "fit",
   "fit_layer",
   "fit_whitening",

@@ -7,7 +7,13 @@ import numpy as np
 
 from nsn_jax import checks, numerics
 
-__all__ = ["LayerConfig", "NetworkConfig", "SamplerConfig"]
+__all__ = ["DECODERS", "PRIORS", "LayerConfig", "NetworkConfig", "SamplerConfig"]
+
+#: What sampling may start from.
+PRIORS = ("noise", "mixture")
+#: What decodes a layer when sampling, and how a layer's own is fitted.
+DECODERS = ("fed", "exact", "drawn")
+FITTED_DECODERS = ("drawn", "corrected", "linear")
 
 _LEAST_VARIANCE = float(np.finfo(np.float32).tiny)
 
@@ -35,6 +41,16 @@ class LayerConfig:
     max_passes: most EM iterations over the full data, the number of filters fixed.
     tolerance: those end when an iteration raises the mean best similarity by less.
     variance_floor: least variance of a filter.
+    use_basis: where patches have thousands of values, to grow and iterate on their coordinates in
+      a basis of the layer, several times as fast, and on the patches themselves in one last pass;
+      see `nsn_jax.basis`. False: on the patches themselves all along.
+    sample_patches: most patches that are iterated on before that last pass.
+    rank: r, factors of each filter (`nsn_jax.factors`); 0 for the paper's filters. The mixture
+      draws those of the last layer; below it they are part of the density alone.
+    decoder: how the sampler decodes the layer (`nsn_jax.decoders`): "drawn", filters' means, as the
+      paper does; "corrected", these moved by a linear map of each filter; "linear", by one of all.
+    context: positions a side of the feature map that such a map sees, odd.
+    num_features: of them, at most.
   """
 
   kernel: int
@@ -53,6 +69,12 @@ class LayerConfig:
   max_passes: int = 8
   tolerance: float = 1e-3
   variance_floor: float = numerics.VARIANCE_FLOOR
+  use_basis: bool = True
+  sample_patches: int = 200_000
+  rank: int = 0
+  decoder: str = "drawn"
+  context: int = 1
+  num_features: int = 48
 
   def __post_init__(self) -> None:
     """Checks every field.
@@ -72,6 +94,10 @@ class LayerConfig:
       ("exchange_steps", 0),
       ("max_filters", 1),
       ("max_passes", 0),
+      ("sample_patches", 2),
+      ("rank", 0),
+      ("context", 1),
+      ("num_features", 1),
     ):
       value = getattr(self, name)
       checks.integer(name, value, low)
@@ -81,6 +107,10 @@ class LayerConfig:
         f"stride: expected at most kernel={self.kernel}, got {self.stride}, "
         "which leaves pixels that no window covers"
       )
+    checks.instance("use_basis", self.use_basis, bool)
+    _choice("decoder", self.decoder, FITTED_DECODERS)
+    if self.context % 2 == 0:
+      raise ValueError(f"context: expected an odd number of positions, got {self.context}")
     plain = {
       "threshold": checks.number("threshold", self.threshold, float("-inf")),
       # Below, its inverse is no float32.
@@ -103,13 +133,22 @@ class SamplerConfig:
       images; too large: no diversity.
     num_draws: T, draws with replacement from p (Eq 4). 1 is sharpest.
     alpha: pixel randomness, the share of each filter's deviation that is drawn (Eq 5).
-    beta: contrast of the decoded patches.
+    beta: contrast of the decoded patches, relative to the network's own (`NSN.contrast`).
+    prior: what sampling starts from: "noise", N(0, I) over the last layer's filters, as the paper
+      does; or "mixture", these in proportion to the images that they hold, and their factors.
+    temperature: of the factors that the mixture draws; 0 for none.
+    decoder: "fed", the network's decoders for sampling where it has any, or else filters' means;
+      "exact", that for maps of real images where such a map is decoded, and filters' means below;
+      "drawn", filters' means alone, as the paper does.
   """
 
   gamma: float | tuple[float, ...] = 200.0
   num_draws: int | tuple[int, ...] = 1
   alpha: float | tuple[float, ...] = 0.0
   beta: float | tuple[float, ...] = 1.0
+  prior: str = "noise"
+  temperature: float = 1.0
+  decoder: str = "fed"
 
   def __post_init__(self) -> None:
     """Checks every field.
@@ -124,6 +163,10 @@ class SamplerConfig:
         raise ValueError(f"{name}: expected one number or one per layer, got {value!r}")
       plain = tuple(_knob(name, number, low) for number in (value if several else (value,)))
       object.__setattr__(self, name, plain if several else plain[0])
+    _choice("prior", self.prior, PRIORS)
+    _choice("decoder", self.decoder, DECODERS)
+    temperature = checks.number("temperature", self.temperature, 0.0)
+    object.__setattr__(self, "temperature", temperature)
 
   def per_layer(self, name: str, num_layers: int) -> tuple[float, ...]:
     """The knob `name` for each layer.
@@ -139,6 +182,12 @@ class SamplerConfig:
         f"{name}: expected one number or one per layer ({num_layers}), got {len(value)}: {value}"
       )
     return value
+
+
+def _choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+  """Raises ValueError for what is none of the names."""
+  if not isinstance(value, str) or value not in known:
+    raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
 
 
 def _knob(name: str, value: Any, low: float) -> float:
@@ -157,11 +206,13 @@ class NetworkConfig:
     layers: from the pixels up; the last must end at 1x1.
     whitening_epsilon: epsilon of the channel-wise ZCA whitening; None for plain images.
     sampler: the sampler's defaults for this network.
+    exact_decoders: whether decoders for real images' maps are fitted, as filling uses them.
   """
 
   layers: tuple[LayerConfig, ...]
   whitening_epsilon: float | None = None
   sampler: SamplerConfig = SamplerConfig()
+  exact_decoders: bool = True
 
   def __post_init__(self) -> None:
     """Checks every field.
@@ -178,5 +229,6 @@ class NetworkConfig:
       epsilon = checks.number("whitening_epsilon", self.whitening_epsilon, 0.0, above=True)
       object.__setattr__(self, "whitening_epsilon", epsilon)
     checks.instance("sampler", self.sampler, SamplerConfig)
+    checks.instance("exact_decoders", self.exact_decoders, bool)
     for name in ("gamma", "num_draws", "alpha", "beta"):
       self.sampler.per_layer(name, len(self.layers))

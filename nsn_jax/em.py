@@ -400,7 +400,7 @@ def m_step_core(
     n = jnp.maximum(count, 1.0)[:, None, None, None]
     center, variance = statistics.center_sum / n, jnp.full(count.shape, jnp.inf, jnp.float32)
   else:
-    center, variance = previous
+    center, variance = previous.mean, previous.variance
   mean, found = jax.vmap(_m_step_one, in_axes=(0, 0, 0, 0, None))(
     count, statistics.residual_sum, center, statistics.square_sum, variance_floor
   )

@@ -10,6 +10,7 @@ import numpy as np
 from nsn_jax import checks, numerics
 
 __all__ = [
+  "Factors",
   "Filters",
   "Projection",
   "check_filters",
@@ -18,6 +19,28 @@ __all__ = [
   "project",
   "similarity",
 ]
+
+
+class Factors(NamedTuple):
+  """What varies within each of K filters: r directions, and the same variance in all others.
+
+  A patch of filter j is N(mu_j, W_j^T W_j + psi_j I); see `nsn_jax.factors`. Loadings are kept in a
+  basis of the layer, as those of 900 filters of 12,000 values would be hundreds of megabytes.
+
+  Attributes:
+    loading: W_j, float32 [K, r, B], rows at right angles.
+    basis: orthonormal, float32 [B, kh, kw, C].
+    rest: psi_j, float32 [K]: variance of each value outside of the loadings.
+  """
+
+  loading: jax.Array
+  basis: jax.Array
+  rest: jax.Array
+
+  @property
+  def rank(self) -> int:
+    """Number r of factors."""
+    return self.loading.shape[1]
 
 
 class Filters(NamedTuple):
@@ -30,10 +53,12 @@ class Filters(NamedTuple):
     mean: `mu_j`, float32 [K, kh, kw, C].
     variance: `v_j = sigma_j**2`, float32 [K]: the mean over a filter's patches of the *whole*
       squared distance, summed over the D = kh*kw*C values, not averaged.
+    factors: what varies within them, for the sampler; None for the paper's filters, of rank 0.
   """
 
   mean: jax.Array
   variance: jax.Array
+  factors: Factors | None = None
 
   @property
   def num_filters(self) -> int:
@@ -58,6 +83,7 @@ def check_filters(name: str, filters: Any) -> Filters:
   filters = Filters(
     checks.floats(f"{name}.mean", filters.mean, "K, kh, kw, C"),
     checks.floats(f"{name}.variance", filters.variance, "K"),
+    filters.factors,
   )
   if 0 in filters.mean.shape or filters.mean.shape[:1] != filters.variance.shape:
     raise ValueError(
@@ -69,7 +95,39 @@ def check_filters(name: str, filters: Any) -> Filters:
     variance = np.asarray(filters.variance)
     if not (variance > 0).all():  # Written so that NaN fails.
       raise ValueError(f"{name}.variance: expected numbers above 0, got {variance.min()}")
-  return filters
+  if filters.factors is None:
+    return filters
+  return filters._replace(factors=_check_factors(f"{name}.factors", filters))
+
+
+def _check_factors(name: str, filters: Filters) -> Factors:
+  """The factors of checked filters, in native byte order."""
+  checks.instance(name, filters.factors, Factors)
+  loading, basis, rest = filters.factors  # type: ignore[misc]
+  factors = Factors(
+    checks.floats(f"{name}.loading", loading, "K, r, B"),
+    checks.floats(f"{name}.basis", basis, "B, kh, kw, C"),
+    checks.floats(f"{name}.rest", rest, "K"),
+  )
+  k, size = filters.num_filters, factors.basis.shape[0]
+  window = filters.mean.shape[1:]
+  if (
+    factors.loading.shape != (k, factors.rank, size)
+    or factors.basis.shape != (size, *window)
+    or factors.rest.shape != (k,)
+    or not 0 < factors.rank <= size <= filters.num_values
+  ):
+    raise ValueError(
+      f"{name}: expected loadings [{k}, r, B] of rank r from 1 to B, a basis "
+      f"[B, {', '.join(map(str, window))}] of at most {filters.num_values}, and rests [{k}], got "
+      f"{[tuple(x.shape) for x in factors]}"
+    )
+  if all(checks.concrete(x) for x in factors):
+    checks.extent(f"{name}.loading", factors.loading)
+    checks.extent(f"{name}.basis", factors.basis)
+    if not (np.asarray(factors.rest) > 0).all() or not np.isfinite(factors.rest).all():
+      raise ValueError(f"{name}.rest: expected finite numbers above 0, got others")
+  return factors
 
 
 def check_patches(name: str, patches: Any, filters: Filters) -> Any:

@@ -1,4 +1,4 @@
-"""Training one layer: growth on a sample of patches, then EM on all of them, their number fixed."""
+"""Training one layer: growth on a sample of patches, then EM with their number fixed."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from nsn_jax.filters import Filters
 from nsn_jax.patches import num_positions
 from nsn_jax.progress import Log
 
-__all__ = ["grow", "refine"]
+__all__ = ["grow", "refine", "settle"]
 
 
 def _read(info: growth.StepInfo) -> tuple[int, float, float]:
@@ -110,31 +110,64 @@ def _centred(patches: jax.Array) -> tuple[jax.Array, jax.Array]:
   return patches - center, center
 
 
+def settle(
+  patches: jax.Array, filters: Filters, config: LayerConfig, log: Log | None = None
+) -> Filters:
+  """EM on a sample of patches, the number of filters fixed, before the last pass over all of them.
+
+  Args:
+    patches: float32 [N, kh, kw, C].
+    filters: K filters.
+    config: the layer's configuration: `max_passes` and `tolerance` hold here as in `refine`.
+    log: where steps are recorded.
+  """
+  log = log or Log(0, None)
+  size, last = patches.shape[0], -np.inf
+  tau, floor = np.float32(config.threshold), np.float32(config.variance_floor)
+  for step in range(config.max_passes):
+    total = em.e_step_core(patches, filters, tau, None, hold_below=True, chunk_size=None)
+    filters = em.m_step_core(total, filters, floor)
+    num_below, similarity_sum = jax.device_get((total.num_below, total.similarity_sum))
+    mean = float(similarity_sum) / size
+    log.patches += size
+    info = (filters.num_filters, float(num_below) / size, mean)
+    log.step("sample", step, config.max_passes, info, size)
+    if mean - last < config.tolerance:
+      break
+    last = mean
+  return filters
+
+
 def refine(
-  maps: stream.MapStream, filters: Filters, config: LayerConfig, log: Log | None = None
+  maps: stream.MapStream,
+  filters: Filters,
+  config: LayerConfig,
+  log: Log | None = None,
+  max_passes: int | None = None,
 ) -> Filters:
   """EM over all maps, the number of filters fixed: the mean best similarity never falls.
 
-  A filter that no patch chooses keeps its place.
+  A filter that no patch chooses keeps its place. At most `max_passes`, by default the layer's.
   """
   log = log or Log(0, None)
+  most = config.max_passes if max_passes is None else min(max_passes, config.max_passes)
   kernel, stride = config.kernel, config.stride
   height, width, _ = maps.map_shape
   positions = num_positions(height, kernel, stride) * num_positions(width, kernel, stride)
   last = -np.inf
-  for step in range(config.max_passes):
+  for step in range(most):
     before, total = log.patches, em.zero_statistics(filters)
     for found, done in stream.statistics(maps, filters, config.threshold, kernel, stride):
       total = found if found is not None else total
       log.patches = before + done * positions
-      log.partial("em", step, config.max_passes, done / maps.num_images)
+      log.partial("em", step, most, done / maps.num_images)
     filters = em.m_step_core(total, filters, np.float32(config.variance_floor))
     num_patches, num_below, similarity_sum = jax.device_get(
       (total.num_patches, total.num_below, total.similarity_sum)
     )
     mean = float(similarity_sum / num_patches)
     info = (filters.num_filters, float(num_below / num_patches), mean)
-    log.step("em", step, config.max_passes, info, int(num_patches))
+    log.step("em", step, most, info, int(num_patches))
     if mean - last < config.tolerance:
       break
     last = mean

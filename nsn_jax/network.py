@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,16 @@ import numpy as np
 
 from nsn_jax import checks
 from nsn_jax.config import LayerConfig, NetworkConfig
+from nsn_jax.decoders import Decoder, check_decoder
 from nsn_jax.filters import Filters, check_filters, feature_map
 from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.pixel_range import to_unit
+from nsn_jax.prior import Prior
 from nsn_jax.whitening import Whitening, whiten
 
 __all__ = [
   "NSN",
+  "Contrast",
   "check_images",
   "check_sound",
   "check_trained",
@@ -28,8 +31,22 @@ __all__ = [
 ]
 
 
+class Contrast(NamedTuple):
+  """Pixels about the mean image are multiplied by a factor (`nsn_jax.find_contrast`).
+
+  Attributes:
+    factor: float32 [], above 0.
+    center: the mean image, float32 [H, W, C].
+  """
+
+  factor: jax.Array
+  center: jax.Array
+
+
 @functools.partial(
-  jax.tree_util.register_dataclass, data_fields=["filters", "whitening"], meta_fields=["config"]
+  jax.tree_util.register_dataclass,
+  data_fields=["filters", "whitening", "prior", "fed", "exact", "contrast"],
+  meta_fields=["config"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class NSN:
@@ -40,11 +57,21 @@ class NSN:
       interrupted.
     whitening: of the images, or None for a network on plain images.
     config: how it was trained, and its sampler's defaults.
+    prior: how often each filter of the last layer is drawn; None in a network trained in part, or
+      before there was one.
+    fed: one decoder a layer for sampling, fitted on what the sampler feeds it; None for layers that
+      draw their filters' means, as the paper's do, and for all where there is none.
+    exact: one decoder a layer for maps of real images; None where there are none.
+    contrast: what gives samples the training images' spread; None for none.
   """
 
   filters: tuple[Filters, ...]
   whitening: Whitening | None
   config: NetworkConfig
+  prior: Prior | None = None
+  fed: tuple[Decoder | None, ...] | None = None
+  exact: tuple[Decoder | None, ...] | None = None
+  contrast: Contrast | None = None
 
   @property
   def num_layers(self) -> int:
@@ -136,8 +163,8 @@ def check_sound(name: str, nsn: Any) -> None:
   for index, (filters, layer) in enumerate(zip(nsn.filters, config.layers, strict=False)):
     title = f"{name}.filters[{index}]"
     check_filters(title, filters)
-    for field, value in filters._asdict().items():  # born ones only: +inf is refused
-      _check_array(f"{title}.{field}", value)
+    # Born ones only: +inf is refused.
+    _check_arrays(title, filters)
     expected = (layer.kernel, layer.kernel, channels or filters.mean.shape[-1])
     if tuple(filters.mean.shape[1:]) != expected:
       raise ValueError(
@@ -145,13 +172,55 @@ def check_sound(name: str, nsn: Any) -> None:
         f"got {tuple(filters.mean.shape)}"
       )
     channels = filters.num_filters
+  _check_completion(name, nsn)
+
+
+def _check_completion(name: str, nsn: NSN) -> None:
+  """Checks what follows the layers of a whole network: prior, decoders, contrast."""
+  parts = {"prior": nsn.prior, "fed": nsn.fed, "exact": nsn.exact, "contrast": nsn.contrast}
+  given = [field for field, value in parts.items() if value is not None]
+  if given and nsn.num_layers < len(nsn.config.layers):
+    raise ValueError(f"{name}.{given[0]}: expected None, as layers are missing")
+  for field in given:
+    _check_arrays(f"{name}.{field}", parts[field])
+  if nsn.prior is not None:
+    checks.instance(f"{name}.prior", nsn.prior, Prior)
+    k = nsn.filters[-1].num_filters
+    for field, value in nsn.prior._asdict().items():
+      if value is None:
+        continue
+      shape = tuple(value.shape)
+      rank = 1 if field == "share" else 2
+      if len(shape) != rank or shape[-1] != k or not (np.asarray(value) >= 0).all():
+        raise ValueError(
+          f"{name}.prior.{field}: expected shares of {k} filters, at least 0, got {list(shape)}"
+        )
+      if not np.allclose(np.asarray(value).sum(axis=-1), 1.0, atol=1e-3):
+        raise ValueError(f"{name}.prior.{field}: expected shares that add up to 1")
+  for field, decoders in (("fed", nsn.fed), ("exact", nsn.exact)):
+    if decoders is None:
+      continue
+    if not isinstance(decoders, tuple) or len(decoders) != nsn.num_layers:
+      raise ValueError(f"{name}.{field}: expected a tuple of {nsn.num_layers}, one a layer")
+    for index, (decoder, filters) in enumerate(zip(decoders, nsn.filters, strict=True)):
+      if decoder is not None:
+        check_decoder(f"{name}.{field}[{index}]", decoder, filters)
+  if nsn.contrast is not None:
+    checks.instance(f"{name}.contrast", nsn.contrast, Contrast)
+    factor, center = nsn.contrast
+    if factor.shape != () or not factor > 0:
+      raise ValueError(f"{name}.contrast.factor: expected one number above 0, got {factor}")
+    channels = nsn.filters[0].mean.shape[-1]
+    if len(center.shape) != 3 or center.shape[-1] != channels:
+      raise ValueError(
+        f"{name}.contrast.center: expected [H, W, {channels}], got {list(center.shape)}"
+      )
 
 
 def _check_whitening(name: str, whitening: Any, config: NetworkConfig) -> int:
   """Checks a whitening's arrays and returns its number of channels."""
   checks.instance(name, whitening, Whitening)
-  for field, value in whitening._asdict().items():
-    _check_array(f"{name}.{field}", value)
+  _check_arrays(name, whitening)
   if len(whitening.mean.shape) != 3:
     raise ValueError(f"{name}.mean: expected [H, W, C], got shape {tuple(whitening.mean.shape)}")
   h, w, c = whitening.mean.shape
@@ -166,6 +235,12 @@ def _check_whitening(name: str, whitening: Any, config: NetworkConfig) -> int:
     if given != (c, h * w, h * w):
       raise ValueError(f"{name}.{field}: expected shape {(c, h * w, h * w)}, got {given}")
   return c
+
+
+def _check_arrays(name: str, value: Any) -> None:
+  """`_check_array` of every array of a pytree."""
+  for path, leaf in jax.tree_util.tree_leaves_with_path(value):
+    _check_array(name + jax.tree_util.keystr(path), leaf)
 
 
 def _check_array(name: str, value: Any) -> None:

@@ -13,6 +13,7 @@ beta * stitch(w @ mu) and variance (alpha * beta)^2 * sum over its patches of (s
 over its number of patches squared. One draw a value gives the same distribution.
 """
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -22,10 +23,12 @@ import numpy as np
 
 from nsn_jax import budgets, checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
+from nsn_jax.decoders import Decoder, decoded_patches
 from nsn_jax.filters import Filters
-from nsn_jax.network import NSN, check_trained
+from nsn_jax.network import NSN, Contrast, check_trained
 from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
-from nsn_jax.whitening import unwhiten
+from nsn_jax.prior import draw_maps
+from nsn_jax.whitening import Whitening, unwhiten
 
 __all__ = ["decode", "decode_layer", "draw_weights", "sample"]
 
@@ -87,8 +90,12 @@ def decode_layer(
   filters: Filters,
   knobs: _Knobs,
   static: _Static,
+  decoder: Decoder | None = None,
 ) -> jax.Array:
   """One layer backwards: its feature map [N, h, w, K] to the map below, [N, H, W, C].
+
+  With a decoder, patches are its own in place of filters' means; a linear one draws nothing, and
+  has no noise.
 
   Args:
     keys: one PRNG key a map, [N].
@@ -96,15 +103,24 @@ def decode_layer(
     filters: the layer's K filters.
     knobs: gamma, alpha and beta.
     static: window, number of draws, and whether alpha is not 0.
+    decoder: of this layer; a corrected one takes T = 1.
   """
   draw_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-  weights = draw_weights(draw_keys, feature_map, knobs.gamma, static.num_draws)
-  n, h, w, k = weights.shape
+  n, h, w, k = feature_map.shape
   window = filters.mean.shape[1:]
   stride = static.layer.stride
-  flat = filters.mean.reshape(k, -1)
-  patches = jnp.dot(weights.reshape(-1, k), flat, precision=numerics.PRECISION)
-  below = jnp.asarray(knobs.beta) * stitch_patches(patches.reshape(n, h, w, *window), stride)
+  if decoder is not None and decoder.mean is not None:
+    patches = decoded_patches(feature_map, decoder, filters, None)
+    return jnp.asarray(knobs.beta) * stitch_patches(patches, stride)
+  num_draws = static.num_draws if decoder is None else 1
+  weights = draw_weights(draw_keys, feature_map, knobs.gamma, num_draws)
+  if decoder is None:
+    flat = filters.mean.reshape(k, -1)
+    patches = jnp.dot(weights.reshape(-1, k), flat, precision=numerics.PRECISION)
+    patches = patches.reshape(n, h, w, *window)
+  else:
+    patches = decoded_patches(feature_map, decoder, filters, jnp.argmax(weights, axis=-1))
+  below = jnp.asarray(knobs.beta) * stitch_patches(patches, stride)
   if not static.noisy:
     return below
   per_value = jnp.dot(
@@ -125,50 +141,98 @@ def _decode(
   filters: tuple[Filters, ...],
   knobs: tuple[_Knobs, ...],
   static: tuple[_Static, ...],
+  decoders: tuple[Decoder | None, ...],
 ) -> jax.Array:
   """Layers backwards, the last of `filters` first. Number i of them uses fold_in(key, i)."""
   for index in reversed(range(len(filters))):
     layer_keys = jax.vmap(lambda key, index=index: jax.random.fold_in(key, index))(keys)
-    feature_map = decode_layer(layer_keys, feature_map, filters[index], knobs[index], static[index])
+    feature_map = decode_layer(
+      layer_keys, feature_map, filters[index], knobs[index], static[index], decoders[index]
+    )
   return feature_map
 
 
-def _to_pixels(decoded: jax.Array, nsn: NSN) -> jax.Array:
+def _to_pixels(decoded: jax.Array, nsn: NSN, contrast: Contrast | None) -> jax.Array:
   """Un-whitens; a patch smaller than the images is taken from the middle of a mean image."""
-  if nsn.whitening is None:
-    return decoded
-  size = nsn.whitening.mean.shape
+  pixels = decoded if nsn.whitening is None else _unwhitened(decoded, nsn.whitening)
+  if contrast is None:
+    return pixels
+  size, (height, width) = contrast.center.shape, pixels.shape[1:3]
+  if height > size[0] or width > size[1]:  # without whitening maps may be of any size
+    center = jnp.mean(contrast.center, axis=(0, 1))
+  else:
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    center = contrast.center[top : top + height, left : left + width]
+  return center + contrast.factor * (pixels - center)
+
+
+def _unwhitened(decoded: jax.Array, whitening: Whitening) -> jax.Array:
+  size = whitening.mean.shape
   height, width = decoded.shape[1:3]
   top, left = (size[0] - height) // 2, (size[1] - width) // 2
   rest = ((top, size[0] - height - top), (left, size[1] - width - left))
-  pixels = unwhiten(jnp.pad(decoded, ((0, 0), *rest, (0, 0))), nsn.whitening)
+  pixels = unwhiten(jnp.pad(decoded, ((0, 0), *rest, (0, 0))), whitening)
   return pixels[:, top : top + height, left : left + width]
 
 
-@functools.partial(jax.jit, static_argnames=("static", "pixels", "lowest", "batch"))
+@functools.partial(jax.jit, static_argnames=("static", "pixels", "lowest", "batch", "decoder"))
 def _decode_group(
   key: jax.Array,
   indices: jax.Array,
   feature_map: jax.Array | None,
   nsn: NSN,
   knobs: tuple[_Knobs, ...],
+  share: jax.Array | None,
+  temperature: jax.Array,
   *,
+  decoder: str,
   static: tuple[_Static, ...],
   pixels: bool,
   lowest: int,
   batch: int,
 ) -> jax.Array:
-  """Decodes samples number `indices`, so many at a time; from N(0, I) where there is no map."""
+  """Decodes samples number `indices`, so many at a time.
+
+  Without a map they start from N(0, I), or, where filters' shares are given, from the prior: one
+  layer down, as that draws what the last layer decodes to.
+  """
   keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
   used = nsn.filters[lowest : lowest + len(static)]
+  top = lowest + len(static) - 1
+  decoders = _decoders(nsn, decoder, top)[lowest : top + 1]
   noise_keys, decode_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-  if feature_map is None:
-    shape = (1, 1, used[-1].num_filters)
-    feature_map = jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32))(noise_keys)
-  parts = [x.reshape(-1, batch, *x.shape[1:]) for x in (decode_keys, feature_map)]
-  decoded = jax.lax.map(lambda part: _decode(part[0], part[1], used, knobs, static), parts)
+  noise_keys, decode_keys = (x.reshape(-1, batch) for x in (noise_keys, decode_keys))
+  given = None if feature_map is None else feature_map.reshape(-1, batch, *feature_map.shape[1:])
+
+  def one(part: tuple[jax.Array, jax.Array, jax.Array | None]) -> jax.Array:
+    noise_keys, decode_keys, maps = part
+    last = len(used) - 1
+    if maps is None and share is not None:
+      below = jnp.asarray(knobs[last].beta) * draw_maps(noise_keys, used[last], share, temperature)
+      return _decode(decode_keys, below, used[:last], knobs, static, decoders)
+    if maps is None:
+      shape = (1, 1, used[last].num_filters)
+      maps = jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32))(noise_keys)
+    return _decode(decode_keys, maps, used, knobs, static, decoders)
+
+  decoded = jax.lax.map(one, (noise_keys, decode_keys, given))
   decoded = decoded.reshape(-1, *decoded.shape[2:])
-  return _to_pixels(decoded, nsn) if pixels else decoded
+  contrast = None if decoder == "exact" else nsn.contrast
+  return _to_pixels(decoded, nsn, contrast) if pixels else decoded
+
+
+def _decoders(nsn: NSN, decoder: str, top: int) -> tuple[Decoder | None, ...]:
+  """One decoder a layer, `top` the last that is decoded; None where filters' means are drawn.
+
+  Exact ones are for maps of real images, and what `top` decodes to is none: below it filters are
+  drawn, which brings real images back closer than one linear map after the other.
+  """
+  found = {"drawn": None, "fed": nsn.fed, "exact": nsn.exact}[decoder]
+  if found is None:
+    return (None,) * nsn.num_layers
+  if decoder == "exact":
+    return tuple(x if index == top else None for index, x in enumerate(found))
+  return found
 
 
 def _prepare(
@@ -212,12 +276,14 @@ def _run(
   num_samples: int,
   lowest: int,
   top: int,
+  label: int | None = None,
 ) -> jax.Array:
   """Groups of batches: sample i depends on (key, i) alone, not on the batch.
 
   A program draws a group, its batches one after the other, and reads the whitening's inverse once.
   """
   knobs, static = _prepare(nsn, sampler, lowest, top)
+  share = None if feature_map is not None else _share(nsn, sampler, top, label)
   height, width = (1, 1) if feature_map is None else feature_map.shape[1:3]
   batch = min(_batch_size(nsn, (height, width), lowest, top), num_samples)
   group = -(-min(max(batch, budgets.IMAGES_AT_ONCE), num_samples) // batch) * batch
@@ -235,6 +301,9 @@ def _run(
         part,
         nsn,
         knobs,
+        share,
+        np.float32(sampler.temperature),
+        decoder=sampler.decoder,
         static=static,
         pixels=lowest == 0,
         lowest=lowest,
@@ -242,6 +311,32 @@ def _run(
       )
     )
   return jnp.concatenate(found)[:num_samples] if len(found) > 1 else found[0][:num_samples]
+
+
+def _share(nsn: NSN, sampler: SamplerConfig, top: int, label: int | None) -> jax.Array | None:
+  """How often each filter is drawn; None where sampling starts from noise.
+
+  Raises:
+    ValueError: where the network does not keep what is asked for.
+  """
+  if sampler.prior == "noise":
+    if label is not None:
+      raise ValueError(
+        f"label: expected None where sampling starts from noise, got {label!r}: classes are of "
+        'prior="mixture"'
+      )
+    return None
+  if nsn.prior is None or top != nsn.num_layers - 1:
+    raise ValueError(
+      'prior: expected "noise", as only whole networks keep the proportions of their last layer, '
+      f'got "mixture" for layer {top} of {nsn.num_layers}'
+    )
+  if label is None:
+    return nsn.prior.share
+  if nsn.prior.class_share is None:
+    raise ValueError(f"label: expected None, as training had no labels, got {label!r}")
+  checks.integer("label", label, 0, nsn.prior.class_share.shape[0] - 1)
+  return nsn.prior.class_share[int(label)]
 
 
 def _layer_index(name: str, layer: int | None, nsn: NSN) -> int:
@@ -266,8 +361,9 @@ def sample(
   num_samples: int,
   sampler: SamplerConfig | None = None,
   layer: int | None = None,
+  label: int | None = None,
 ) -> jax.Array:
-  """Draws samples from noise z ~ N(0, I) at the top of a layer.
+  """Draws samples from the network's prior, or from noise z ~ N(0, I) at the top of a layer.
 
   Sample i depends on the key and on i alone: fewer samples are the first ones of more.
 
@@ -277,7 +373,9 @@ def sample(
     num_samples: N, at least 1.
     sampler: gamma, T, alpha, beta; by default the network's own.
     layer: where to start, 0 nearest the pixels; by default the last. A lower layer gives patches
-      of its receptive field; with whitening, as they look in the middle of a mean image.
+      of its receptive field; with whitening, as they look in the middle of a mean image. These
+      start from noise.
+    label: the class to draw, where training had labels and the prior is the mixture.
 
   Returns:
     Pixel values as they come, float32 [N, H, W, C]: not whitened, not clipped to [0, 1].
@@ -288,7 +386,10 @@ def sample(
   key = checks.key("key", key)
   checks.integer("num_samples", num_samples, 1)
   top = _layer_index("layer", layer, nsn)
-  return _run(key, nsn, _settings(nsn, sampler), None, int(num_samples), 0, top)
+  sampler = _settings(nsn, sampler)
+  if layer is not None and top < nsn.num_layers - 1:
+    sampler = dataclasses.replace(sampler, prior="noise")
+  return _run(key, nsn, sampler, None, int(num_samples), 0, top, label)
 
 
 def decode(

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,15 +14,19 @@ import safetensors.numpy
 
 from nsn_jax import checks, files, network
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
-from nsn_jax.filters import Filters
-from nsn_jax.network import NSN
+from nsn_jax.decoders import Decoder, Features
+from nsn_jax.filters import Factors, Filters
+from nsn_jax.network import NSN, Contrast
+from nsn_jax.prior import Prior
 from nsn_jax.whitening import Whitening
 
 __all__ = ["load", "save"]
 
 _FORMAT = "nsn_jax"
 #: 2: all metadata in one entry, as those of several come in any order, and a checksum in it.
-_VERSION = 2
+#: 3: factors, prior, decoders and contrast.
+_VERSION = 3
+_READ_VERSIONS = (2, 3)
 
 
 def save(path: str | os.PathLike[str], nsn: NSN) -> None:
@@ -38,19 +42,48 @@ def save(path: str | os.PathLike[str], nsn: NSN) -> None:
   """
   target = checks.path("path", path)
   network.check_sound("nsn", nsn)
-  arrays: dict[str, np.ndarray] = {}
-  for index, filters in enumerate(nsn.filters):
-    for field, value in filters._asdict().items():
-      arrays[f"filters.{index}.{field}"] = np.asarray(value)
-  if nsn.whitening is not None:
-    for field, value in nsn.whitening._asdict().items():
-      arrays[f"whitening.{field}"] = np.asarray(value)
+  arrays = dict(_named("filters", nsn.filters))
+  for field in ("whitening", "prior", "fed", "exact", "contrast"):
+    arrays |= _named(field, getattr(nsn, field))
   # safetensors writes the buffer as it lies.
-  arrays = {name: np.ascontiguousarray(value, np.float32) for name, value in arrays.items()}
+  arrays = {name: np.asarray(value, np.float32, order="C") for name, value in arrays.items()}
   config = json.dumps(dataclasses.asdict(nsn.config), sort_keys=True)
-  entry = {"version": _VERSION, "config": config, "sha256": files.digest(arrays, config)}
+  seen = json.dumps({name: _seen(getattr(nsn, name)) for name in _DECODERS}, sort_keys=True)
+  entry = {
+    "version": _VERSION,
+    "config": config,
+    "seen": seen,
+    "sha256": files.digest(arrays, config + seen),
+  }
   metadata = {_FORMAT: json.dumps(entry, sort_keys=True)}
   files.write_bytes(target, safetensors.numpy.save(arrays, metadata))
+
+
+#: Fields of a network that hold decoders.
+_DECODERS = ("fed", "exact")
+
+
+def _named(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
+  """Every array in a part of a network, by its path: "filters.0.mean"."""
+  if isinstance(value, tuple):
+    fields = getattr(value, "_fields", range(len(value)))
+    parts: list[tuple[Any, Any]] = list(zip(fields, value, strict=True))
+  elif dataclasses.is_dataclass(value):
+    parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+  else:
+    # What is static is no array.
+    if value is not None and not isinstance(value, bool | int):
+      yield name, np.asarray(value)
+    return
+  for field, part in parts:
+    yield from _named(f"{name}.{field}", part)
+
+
+def _seen(decoders: tuple[Decoder | None, ...] | None) -> list[list[Any] | None] | None:
+  """What decoders see of a feature map, plain: context and logits of each."""
+  if decoders is None:
+    return None
+  return [None if x is None else [x.features.context, x.features.logits] for x in decoders]
 
 
 def _config(text: str) -> NetworkConfig:
@@ -61,26 +94,27 @@ def _config(text: str) -> NetworkConfig:
   return NetworkConfig(**plain)
 
 
-def _entry(metadata: Mapping[str, str]) -> tuple[str, str | None]:
-  """Configuration and checksum, if any, of a file's metadata.
+def _entry(metadata: Mapping[str, str]) -> tuple[str, str, str | None]:
+  """Configuration, what decoders see, and checksum, if any, of a file's metadata.
 
   Raises:
     ValueError: for a foreign file, or one of another version.
   """
   if _FORMAT in metadata:
     entry: dict[str, Any] = json.loads(metadata[_FORMAT])
-    known: int | str = _VERSION
+    known: tuple[int | str, ...] = _READ_VERSIONS
   elif metadata.get("format") == _FORMAT:  # Version 1: an entry each, no checksum.
-    entry, known = dict(metadata), "1"
+    entry, known = dict(metadata), ("1",)
   else:
     raise ValueError(f"expected a model file of {_FORMAT}, got another file")
-  if entry["version"] != known:
-    raise ValueError(f"expected version 1 or {_VERSION}, got version {entry['version']}")
-  return entry["config"], None if known == "1" else str(entry["sha256"])
+  if entry["version"] not in known:
+    raise ValueError(f"expected a version from 1 to {_VERSION}, got version {entry['version']}")
+  checksum = None if known == ("1",) else str(entry["sha256"])
+  return entry["config"], str(entry.get("seen", "")), checksum
 
 
-def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
-  """Arrays to a network. Raises LookupError or ValueError where they do not fit together."""
+def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig, seen: str) -> NSN:
+  """Arrays to a network. Raises LookupError, TypeError or ValueError where they do not fit."""
 
   def take(name: str) -> jax.Array:
     value = arrays.pop(name)
@@ -88,17 +122,44 @@ def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig) -> NSN:
       raise ValueError(f"array {name}: expected float32, got {value.dtype}")
     return jnp.asarray(value)
 
+  def decoder(name: str, context: Any, logits: Any) -> Decoder:
+    if type(context) is not int or type(logits) is not bool:
+      raise ValueError(
+        f"{name}: expected a whole number and true or false, got {context}, {logits}"
+      )
+    features = Features(
+      take(f"{name}.features.center"), take(f"{name}.features.projection"), context, logits
+    )
+    mean = take(f"{name}.mean") if f"{name}.mean" in arrays else None
+    return Decoder(features, mean, *(take(f"{name}.{x}") for x in ("basis", "bias", "weight")))
+
   whitening = None
   if config.whitening_epsilon is not None:
     whitening = Whitening(*(take(f"whitening.{name}") for name in Whitening._fields))
   stack: list[Filters] = []
-  for index in range(len(config.layers)):
-    if not arrays:
-      break  # trained in part
-    stack.append(Filters(*(take(f"filters.{index}.{name}") for name in Filters._fields)))
+  while f"filters.{len(stack)}.mean" in arrays and len(stack) < len(config.layers):
+    name = f"filters.{len(stack)}"
+    factors = None
+    if f"{name}.factors.loading" in arrays:
+      factors = Factors(*(take(f"{name}.factors.{field}") for field in Factors._fields))
+    stack.append(Filters(take(f"{name}.mean"), take(f"{name}.variance"), factors))
+  prior = contrast = None
+  if "prior.share" in arrays:
+    classes = take("prior.class_share") if "prior.class_share" in arrays else None
+    prior = Prior(take("prior.share"), classes)
+  if "contrast.factor" in arrays:
+    contrast = Contrast(take("contrast.factor"), take("contrast.center"))
+  found: dict[str, tuple[Decoder | None, ...] | None] = dict.fromkeys(_DECODERS)
+  for name, each in (json.loads(seen) if seen else {}).items():
+    if name not in found:
+      raise ValueError(f"unknown decoders {name}")
+    if each is not None:
+      found[name] = tuple(
+        None if x is None else decoder(f"{name}.{index}", *x) for index, x in enumerate(each)
+      )
   if arrays:
     raise ValueError(f"unknown arrays {sorted(arrays)}")
-  nsn = NSN(tuple(stack), whitening, config)
+  nsn = NSN(tuple(stack), whitening, config, prior, found["fed"], found["exact"], contrast)
   network.check_sound("network", nsn)
   return nsn
 
@@ -116,11 +177,11 @@ def load(path: str | os.PathLike[str]) -> NSN:
     raise FileNotFoundError(f"path: expected a model file, found none at {source}")
   try:
     with safetensors.safe_open(source, framework="numpy") as file:
-      config, checksum = _entry(file.metadata() or {})
+      config, seen, checksum = _entry(file.metadata() or {})
       arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if checksum is not None and checksum != files.digest(arrays, config):
+    if checksum is not None and checksum != files.digest(arrays, config + seen):
       raise ValueError("expected the checksum that was written, got another: it is damaged")
-    return _assembled(arrays, _config(config))
+    return _assembled(arrays, _config(config), seen)
   except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # dtypes unknown to it
     raise ValueError(
       f"path: expected a whole model file, got a truncated or foreign one: {source} ({error})"

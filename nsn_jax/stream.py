@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from nsn_jax import budgets, em
+from nsn_jax.basis import Basis, coordinates
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import first_map, layer_map, map_sizes
@@ -16,7 +18,15 @@ from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.progress import OnFraction
 from nsn_jax.whitening import Whitening
 
-__all__ = ["Encoder", "MapStream", "above", "of_images", "sample_patches", "statistics"]
+__all__ = [
+  "Encoder",
+  "MapStream",
+  "above",
+  "of_images",
+  "patch_batches",
+  "sample_patches",
+  "statistics",
+]
 
 #: Patches after which sums go to the host, in float64: above so many float32 counts no longer.
 _FOLDED_PATCHES = 1 << 24
@@ -86,13 +96,18 @@ def _encode_batch(encoder: Encoder, base: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames="window")
 def _gather_batch(
-  encoder: Encoder, base: jax.Array, positions: jax.Array, window: tuple[int, int]
+  encoder: Encoder,
+  base: jax.Array,
+  positions: jax.Array,
+  basis: Basis | None,
+  window: tuple[int, int],
 ) -> jax.Array:
-  """Patches at flat positions [b, q] of each image's map: [b * q, kh, kw, C]."""
+  """Patches at flat positions [b, q] of each image's map, [b * q, kh, kw, C], or coordinates."""
   patches = extract_patches(encoder(base), *window)
   b, h, w = patches.shape[:3]
   flat = patches.reshape(b, h * w, *patches.shape[3:])
-  return flat[jnp.arange(b)[:, None], positions].reshape(-1, *patches.shape[3:])
+  found = flat[jnp.arange(b)[:, None], positions].reshape(-1, *patches.shape[3:])
+  return found if basis is None else coordinates(found, basis)
 
 
 @functools.partial(jax.jit, static_argnames=("window", "num_parts"), donate_argnames="total")
@@ -160,8 +175,9 @@ def sample_patches(
   stride: int,
   num_patches: int,
   report: OnFraction | None = None,
+  basis: Basis | None = None,
 ) -> jax.Array:
-  """Patches at random positions of random images, without replacement.
+  """Patches at random positions of random images, without replacement, in the images' order.
 
   Args:
     key: PRNG key.
@@ -170,9 +186,10 @@ def sample_patches(
     stride: window step.
     num_patches: how many at most; all, where there are no more.
     report: called after each batch.
+    basis: where their coordinates are wanted instead.
 
   Returns:
-    float32 [n, kernel, kernel, C].
+    float32 [n, kernel, kernel, C], or coordinates [n, 1, 1, M].
   """
   h, w, _ = stream.map_shape
   per_image = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
@@ -192,6 +209,7 @@ def sample_patches(
       stream.encoder,
       _filled(stream.base[rows], size),
       _filled(positions[i : i + size], size),
+      basis,
       (kernel, stride),
     )
     found.append(np.asarray(patches)[: len(rows) * each])
@@ -238,6 +256,30 @@ def statistics(
     if done < stream.num_images:
       yield None, done
   yield total if folded is None else _single(_fold(folded, total)), done
+
+
+@functools.partial(jax.jit, static_argnames="window")
+def _patch_batch(encoder: Encoder, base: jax.Array, window: tuple[int, int]) -> jax.Array:
+  patches = extract_patches(encoder(base), *window)
+  return patches.reshape(-1, *patches.shape[3:])
+
+
+def patch_batches(
+  stream: MapStream, kernel: int, stride: int, rows: npt.NDArray[np.integer]
+) -> Iterator[tuple[jax.Array, int]]:
+  """All patches of the images number `rows`, in their order.
+
+  Yields patches [n, kh, kw, C] batch by batch, and how many of them count: a last batch is filled
+  up, so that one shape is compiled.
+  """
+  h, w, _ = stream.map_shape
+  positions = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
+  size = _batch_images(stream, (kernel, stride))
+  size = min(size * _parts_at_once(stream, size), len(rows))
+  for i in range(0, len(rows), size):
+    batch = stream.base[rows[i : i + size]]
+    patches = _patch_batch(stream.encoder, _filled(batch, size), (kernel, stride))
+    yield patches, len(batch) * positions
 
 
 def _fold(folded: em.Statistics | None, total: em.Statistics) -> em.Statistics:

@@ -1,14 +1,19 @@
 """Training: layers one after the other, from the pixels up."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from nsn_jax import checks, layer, network, stream
+from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, find_basis, lift
+from nsn_jax.completion import complete
 from nsn_jax.config import LayerConfig, NetworkConfig
+from nsn_jax.factor_training import train_factors
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
+from nsn_jax.prior import prior_of
 from nsn_jax.progress import Log, OnProgress, Record
 from nsn_jax.whitening import fit_whitening
 
@@ -16,6 +21,10 @@ __all__ = ["fit", "fit_layer"]
 
 #: A kilobyte; less is a mistake in the unit.
 _LEAST_BUDGET_GB = 1e-6
+#: More labels than that are no classes.
+_MOST_CLASSES = 100_000
+#: Purposes that keys are folded by: beyond any layer's number.
+_FACTORS, _COMPLETION = 1 << 20, (1 << 20) + 1
 
 
 def _train_layer(
@@ -25,16 +34,32 @@ def _train_layer(
   log: Log,
   memory_budget: int,
 ) -> tuple[Filters, list[Record]]:
-  sample_key, growth_key = (jax.random.fold_in(key, purpose) for purpose in range(2))
+  sample_key, growth_key, basis_key, more_key = (
+    jax.random.fold_in(key, purpose) for purpose in range(4)
+  )
+  window = (config.kernel, config.stride)
   values = config.kernel**2 * maps.map_shape[-1]
+  basis = None
+  if config.use_basis and values >= LEAST_VALUES:
+    few = max(min(NUM_PATCHES, memory_budget // (8 * values)), 2)
+    patches = stream.sample_patches(sample_key, maps, *window, few, log.preparing("patches"))
+    basis = find_basis(basis_key, patches)
+    values = values if basis is None else basis.scale.size
   # Growth holds its patches, and about as much again while they are gathered.
   most = max(min(config.growth_patches, memory_budget // (8 * values)), 2)
-  patches = stream.sample_patches(
-    sample_key, maps, config.kernel, config.stride, most, log.preparing("patches")
-  )
+  patches = stream.sample_patches(sample_key, maps, *window, most, log.preparing("patches"), basis)
   filters = layer.grow(growth_key, patches, config, log)
+  if basis is None:
+    del patches
+    return layer.refine(maps, filters, config, log), log.history
+  if config.max_passes > 1:
+    del patches
+    most = max(min(config.sample_patches, memory_budget // (8 * values)), 2)
+    patches = stream.sample_patches(more_key, maps, *window, most, log.preparing("patches"), basis)
+    filters = layer.settle(patches, filters, config, log)
   del patches
-  return layer.refine(maps, filters, config, log), log.history
+  # What lies outside of the basis comes back with the patches themselves.
+  return layer.refine(maps, lift(filters, basis), config, log, max_passes=1), log.history
 
 
 def fit_layer(
@@ -81,18 +106,22 @@ def fit(
   config: NetworkConfig,
   *,
   initial: NSN | None = None,
+  labels: np.ndarray | jax.Array | None = None,
   report: OnProgress | None = None,
   on_layer: Callable[[NSN, list[Record]], None] | None = None,
   memory_budget_gb: float = 4.0,
 ) -> NSN:
-  """Trains a network, layer by layer.
+  """Trains a network, layer by layer, and at last its prior, decoders and contrast.
 
   Args:
     key: PRNG key; layer l uses `fold_in(key, l)`, so that a layer can be trained again alone.
     images: [N, H, W, C], uint8, or float in [0, 1]. They stay on the host as they are.
     config: the network; its last layer must end at 1x1.
     initial: a network of the same configuration whose layers are already trained in part;
-      training goes on above them, and ends as if it had never stopped.
+      training goes on above them, and ends as if it had never stopped. One whose layers are all
+      there, but not what follows them, is completed.
+    labels: integer [N], from 0 on, for drawing one class (`sample`); no layer's training looks at
+      them.
     report: called as training goes on; see `nsn_jax.Progress`.
     on_layer: called after each layer with the network so far and the layer's history.
     memory_budget_gb: at least 1e-6. Bounds what is held from one pass to the next: whitened
@@ -133,24 +162,53 @@ def fit(
       f"initial: expected a network of {images.shape[-1]} channels, as the images have, "
       f"got one of {nsn.filters[0].mean.shape[-1]}"
     )
-  if nsn.num_layers == len(config.layers):
+  if labels is not None:
+    labels = _check_labels(labels, len(images))
+  if nsn.num_layers == len(config.layers) and nsn.prior is not None:
     return nsn
   nsn = jax.tree.map(checks.native, nsn)
   host = np.asarray(images)
   host = host if host.dtype == np.uint8 else host.astype(np.float32)
   encoding = Log(0, report).preparing("maps")
   maps = stream.of_images(host, nsn.whitening, budget, encoding)
-  for index, filters in enumerate(nsn.filters):
+  last = len(config.layers) - 1
+  for index, filters in enumerate(nsn.filters[:last]):
     encoding = Log(index + 1, report).preparing("maps")
     maps = stream.above(maps, filters, config.layers[index], budget, encoding)
+  log = Log(last, report)
   for index in range(nsn.num_layers, len(config.layers)):
     layer_config = config.layers[index]
     log = Log(index, report)
-    filters, history = _train_layer(jax.random.fold_in(key, index), maps, layer_config, log, budget)
+    layer_key = jax.random.fold_in(key, index)
+    filters, history = _train_layer(layer_key, maps, layer_config, log, budget)
+    if layer_config.rank and index < last:
+      factor_key = jax.random.fold_in(layer_key, _FACTORS)
+      filters, _ = train_factors(factor_key, maps, filters, layer_config, log, budget)
     nsn = NSN((*nsn.filters, filters), nsn.whitening, config)
     if on_layer is not None:
       on_layer(nsn, history)
-    if index + 1 < len(config.layers):
+    if index < last:
       encoding = Log(index + 1, report).preparing("maps")
       maps = stream.above(maps, filters, layer_config, budget, encoding)
-  return nsn
+  factor_key = jax.random.fold_in(jax.random.fold_in(key, last), _FACTORS)
+  filters, index_of = train_factors(
+    factor_key, maps, nsn.filters[last], config.layers[last], log, budget
+  )
+  prior = prior_of(index_of, filters.num_filters, labels)
+  nsn = dataclasses.replace(nsn, filters=(*nsn.filters[:last], filters), prior=prior)
+  return complete(jax.random.fold_in(key, _COMPLETION), nsn, host, log)
+
+
+def _check_labels(labels: np.ndarray | jax.Array, count: int) -> np.ndarray:
+  """Labels on the host. Raises ValueError unless they are integers [N] from 0 on, and few."""
+  given = np.asarray(labels)
+  if given.dtype.kind not in "iu" or given.shape != (count,):
+    raise ValueError(
+      f"labels: expected integers [{count}], one an image, got {given.dtype} {list(given.shape)}"
+    )
+  if given.min() < 0 or given.max() >= _MOST_CLASSES:
+    raise ValueError(
+      f"labels: expected classes from 0 to at most {_MOST_CLASSES - 1}, got {given.min()} to "
+      f"{given.max()}"
+    )
+  return given.astype(np.int64)

@@ -90,7 +90,10 @@ def nsn() -> nsn_jax.NSN:
     for kernel, stride, threshold in ((14, 14, -1.0), (2, 1, 1.0))
   )
   config = nsn_jax.NetworkConfig(
-    layers=layers, whitening_epsilon=1.0, sampler=nsn_jax.SamplerConfig(gamma=50.0)
+    layers=layers,
+    whitening_epsilon=1.0,
+    sampler=nsn_jax.SamplerConfig(gamma=50.0),
+    exact_decoders=False,
   )
   return nsn_jax.fit(jax.random.key(0), data.load("digits", limit=200).images, config)
 
@@ -109,3 +112,30 @@ def judge() -> judging.Judge:
     architecture=architecture,
   )
   return judging.Judge(classifier, 0.0, train, test)
+
+
+@pytest.fixture(scope="session")
+def decoded_digits(digits: np.ndarray) -> tuple[nsn_jax.NSN, np.ndarray]:
+  """A network with factors, prior, decoders and contrast, and the digits that it was trained on."""
+  windows = ((3, 1, -0.3, 0), (2, 2, -1.0, 0), (3, 1, -0.5, 3))
+  layers = tuple(
+    nsn_jax.LayerConfig(
+      kernel=kernel,
+      stride=stride,
+      threshold=threshold,
+      growth_patches=1000,
+      exchange_steps=0,
+      max_passes=2,
+      max_filters=40,
+      min_patches=4,
+      rank=rank,
+      decoder="drawn" if rank else "corrected",
+      num_features=12,
+    )
+    for kernel, stride, threshold, rank in windows
+  )
+  config = nsn_jax.NetworkConfig(
+    layers=layers, sampler=nsn_jax.SamplerConfig(gamma=(400.0, 400.0, 140.0), prior="mixture")
+  )
+  images, labels = digits[:600], load_digits().target[:600]
+  return nsn_jax.fit(jax.random.key(0), images, config, labels=labels), images

@@ -308,6 +308,12 @@ BAD_LAYERS = {
   "max_passes": [-1, None],
   "tolerance": [-1e-9, 1.0, NAN, "small"],
   "variance_floor": [0, -1e-4, NAN, INF, None, 1e-46],  # the last has no inverse in float32
+  "use_basis": [None, 1, "yes"],
+  "sample_patches": [1, 1e5, None],
+  "rank": [-1, 2.0, None, True],
+  "decoder": ["fed", "exact", None, 1],
+  "context": [0, 2, 3.0, None],
+  "num_features": [0, 48.0],
 }
 
 
@@ -321,6 +327,9 @@ BAD_KNOBS = {
   "num_draws": [0, -1, 1.5, None, (1, 0), (1, 2.0)],
   "alpha": [-0.1, NAN, INF, None, (0.0, -1.0)],
   "beta": [NAN, INF, None, "1", (1.0, None)],
+  "prior": ["", "Noise", None, 1, ("noise",)],
+  "temperature": [-0.1, NAN, INF, None, "1", (1.0, 1.0)],
+  "decoder": ["corrected", "", None, 0],
 }
 
 

@@ -20,6 +20,7 @@ from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.em import Statistics
 from nsn_jax.filters import Filters
 from nsn_jax.metrics.frechet import FeatureStatistics
+from nsn_jax.prior import Prior
 
 _KEY = jax.random.key(0)
 _LAYERS = (LayerConfig(kernel=4, stride=2), LayerConfig(kernel=3, stride=1))
@@ -35,6 +36,9 @@ def _filters(k: int = 3, kernel: int = 4, channels: int = 1) -> Filters:
 
 
 _NETWORK = nsn_jax.NSN((_filters(), _filters(2, 3, 3)), None, _CONFIG)
+_WHOLE = dataclasses.replace(
+  _NETWORK, prior=Prior(np.full(2, 0.5, np.float32), np.full((3, 2), 0.5, np.float32))
+)
 _IMAGES = _floats(4, 8, 8, 1)
 _PATCHES = _floats(4, 3, 3, 4, 4, 1)
 _FILTERS = _filters()
@@ -223,10 +227,10 @@ _CALLS: dict[str, _Call] = {
       "variance_floor": [None, "x", 0.0, -1.0, float("nan"), float("inf"), np.zeros(3), 1e39],
     },
   ),
-  "log_density": _Call(
-    density.log_density,
+  "patch_log_density": _Call(
+    density.patch_log_density,
     {"patches": _PATCHES, "filters": _FILTERS},
-    {"patches": _UNFIT_PATCHES, "filters": _UNFIT_FILTERS},
+    {"patches": _UNFIT_PATCHES, "filters": _UNFIT_FILTERS, "share": [np.ones(1), np.ones((3, 1))]},
   ),
   "fit_whitening": _Call(
     nsn_jax.fit_whitening,
@@ -273,6 +277,7 @@ _CALLS: dict[str, _Call] = {
       "key": _KEYS,
       "images": _UNFIT_IMAGES,
       "config": [*_NOTHING, _LAYERS[0], {"layers": _LAYERS}, NetworkConfig(layers=_LAYERS[:1])],
+      "labels": ["x", 3, [0.5] * len(_IMAGES), [0], [-1] * len(_IMAGES), {}],
       "initial": [
         "x",
         {},
@@ -302,6 +307,31 @@ _CALLS: dict[str, _Call] = {
       "num_samples": _COUNTS,
       "sampler": [*_SAMPLERS, _Named("gamma", SamplerConfig(gamma=(1.0, 2.0, 3.0)))],
       "layer": [-1, 2, 1.0, "0", True, 10**30],
+      "label": [-1, 0, 1.0, "0", True, 10**30],
+    },
+  ),
+  "sample of a class": _Call(
+    nsn_jax.sample,
+    {
+      "key": _KEY,
+      "nsn": _WHOLE,
+      "num_samples": 2,
+      "sampler": SamplerConfig(prior="mixture"),
+      "label": 1,
+    },
+    {
+      "nsn": [_Named("prior", _NETWORK)],
+      "label": [-1, 3, 1.0, "0", True, 10**30],
+    },
+  ),
+  "find_contrast": _Call(
+    nsn_jax.find_contrast,
+    {"key": _KEY, "nsn": _NETWORK, "images": _IMAGES},
+    {
+      "key": _KEYS,
+      "nsn": _UNFIT_NETWORKS,
+      "images": _UNFIT_IMAGES,
+      "sampler": _SAMPLERS,
     },
   ),
   "decode": _Call(
@@ -386,6 +416,11 @@ _CALLS: dict[str, _Call] = {
       "num_draws": _COUNTS,
       "sampler": _SAMPLERS,
     },
+  ),
+  "log_density": _Call(
+    density.log_density,
+    {"nsn": _WHOLE, "images": _IMAGES},
+    {"nsn": [*_UNFIT_NETWORKS, _NETWORK], "images": _UNFIT_IMAGES, "batch_size": _COUNTS},
   ),
   "layer_fits": _Call(
     density.layer_fits,
@@ -497,6 +532,12 @@ _CALLS: dict[str, _Call] = {
       "max_passes": [None, -1, 1.5, 1e30, 10**30],
       "tolerance": [*_NUMBERS, -0.1, 1.0],
       "variance_floor": [*_NUMBERS, 0.0, -1.0],
+      "rank": [None, -1, 1.5, 1e30, 10**30],
+      "context": [*_COUNTS, 2],
+      "decoder": [None, "x", "", 1, "fed"],
+      "num_features": _COUNTS,
+      "sample_patches": [*_COUNTS, 1],
+      "use_basis": [None, "x", 1],
     },
   ),
   "SamplerConfig": _Call(
@@ -507,6 +548,9 @@ _CALLS: dict[str, _Call] = {
       "num_draws": [None, "x", 0, 1.5, 1e30, 10**30, (1, 0)],
       "alpha": [None, "x", -1.0, float("nan")],
       "beta": [None, "x", float("inf"), float("nan")],
+      "prior": [None, "x", "", 1, ("noise",)],
+      "temperature": [None, "x", -1.0, float("inf"), float("nan")],
+      "decoder": [None, "x", "", 1, "linear"],
     },
   ),
   "NetworkConfig": _Call(

@@ -52,7 +52,7 @@ def _oracle(nsn: NSN, images: np.ndarray) -> list[np.ndarray]:
     maps = np.stack([flat[..., i] @ transform[i] for i in range(c)], -1).reshape(n, h, w, c)
   found = []
   for filters, layer in zip(nsn.filters, nsn.config.layers, strict=False):
-    mean, v = (np.asarray(a, np.float64) for a in filters)
+    mean, v = (np.asarray(a, np.float64) for a in filters[:2])
     (h, w), k, s = maps.shape[1:3], layer.kernel, layer.stride
     rows = []
     for y in range(0, h - k + 1, s):

@@ -66,7 +66,7 @@ def test_the_other_byte_order_changes_no_bit():
 def test_patches_and_filters_of_the_other_byte_order():
   patches = nsn_jax.extract_patches(_PIXELS / np.float32(255), 4, 2)
   filters = nsn_jax.Filters(np.asarray(patches[:3, 0, 0]), np.ones(3, np.float32))
-  other = nsn_jax.Filters(*(x.astype(">f4") for x in map(np.asarray, filters)))
+  other = nsn_jax.Filters(*(x.astype(">f4") for x in map(np.asarray, filters[:2])))
   expected = nsn_jax.similarity(patches, filters)
   np.testing.assert_array_equal(
     nsn_jax.similarity(np.asarray(patches).astype(">f4"), other), expected

@@ -18,6 +18,7 @@ from nsn_jax import files, presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
+from nsn_jax.sampler import sample
 from nsn_jax.serialization import load, save
 from nsn_jax.whitening import Whitening
 
@@ -52,12 +53,29 @@ def _network(whitened: bool = True) -> NSN:
       max_passes=0,
       tolerance=1e-5,
       variance_floor=1e-6,
+      use_basis=False,
+      sample_patches=999,
+      rank=2,
+      decoder="linear",
+      context=3,
+      num_features=7,
     )
     for stride in (2, 1)
   )
-  sampler = SamplerConfig(gamma=(200.0, 20.0), num_draws=(1, 3), alpha=0.1, beta=-2.5)
+  sampler = SamplerConfig(
+    gamma=(200.0, 20.0),
+    num_draws=(1, 3),
+    alpha=0.1,
+    beta=-2.5,
+    prior="mixture",
+    temperature=0.7,
+    decoder="exact",
+  )
   config = NetworkConfig(
-    layers=layers, whitening_epsilon=0.3 if whitened else None, sampler=sampler
+    layers=layers,
+    whitening_epsilon=0.3 if whitened else None,
+    sampler=sampler,
+    exact_decoders=False,
   )
   return NSN(filters, whitening if whitened else None, config)
 
@@ -132,7 +150,11 @@ def test_files_hold_arrays_and_plain_values_only(tmp_path):
     }
     (name,) = file.metadata()
     entry = json.loads(file.metadata()[name])
-  assert (name, entry["version"], sorted(entry)) == ("nsn_jax", 2, ["config", "sha256", "version"])
+  assert (name, entry["version"], sorted(entry)) == (
+    "nsn_jax",
+    3,
+    ["config", "seen", "sha256", "version"],
+  )
   assert json.loads(entry["config"])["layers"][0]["max_filters"] == 77
 
 
@@ -185,7 +207,7 @@ def _tampered(
   old = {name: value for name, value in {**old, **arrays}.items() if value is not None}
   about |= entry
   if isinstance(about["config"], str):
-    about["sha256"] = files.digest(old, about["config"])
+    about["sha256"] = files.digest(old, about["config"] + str(about.get("seen", "")))
   about = {name: value for name, value in about.items() if value is not None}
   path.write_bytes(safetensors.numpy.save(old, {"nsn_jax": json.dumps(about)}))
   return path
@@ -264,10 +286,10 @@ def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
   _refused(path, "version")
 
 
-@pytest.mark.parametrize("version", [0, 3, "1.0", "", [], True])
+@pytest.mark.parametrize("version", [0, 4, "1.0", "", [], True])
 def test_another_version_is_refused(tmp_path, version):
   path = _tampered(tmp_path / "model", version=version)
-  _refused(path, re.escape(f"expected version 1 or 2, got version {version}"))
+  _refused(path, re.escape(f"expected a version from 1 to 3, got version {version}"))
 
 
 def test_a_file_without_a_version_is_refused(tmp_path):
@@ -287,6 +309,7 @@ def _of_version_1(path: pathlib.Path, nsn: NSN, **entries: str) -> pathlib.Path:
     f"filters.{index}.{name}": np.asarray(value)
     for index, filters in enumerate(nsn.filters)
     for name, value in filters._asdict().items()
+    if value is not None
   }
   if nsn.whitening is not None:
     values = nsn.whitening._asdict().items()
@@ -351,7 +374,7 @@ def _with_filters(mean: Any, variance: Any) -> NSN:
   return dataclasses.replace(nsn, filters=(Filters(mean, variance), *nsn.filters[1:]))
 
 
-_MEAN, _VARIANCE = (np.asarray(x) for x in _network(whitened=False).filters[0])
+_MEAN, _VARIANCE = (np.asarray(x) for x in _network(whitened=False).filters[0][:2])
 _UNSOUND: dict[str, NSN | Any] = {
   "None": None,
   "filters": _network().filters[0],
@@ -538,3 +561,67 @@ def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^path: .*") as caught:
       load(path)
     assert str(path) in str(caught.value)
+
+
+# what follows the layers
+
+
+def test_factors_prior_decoders_and_contrast_come_back(tmp_path, decoded_digits):
+  nsn, _ = decoded_digits
+  save(tmp_path / "model", nsn)
+  found = load(tmp_path / "model")
+  _assert_same(found, nsn)
+  assert found.fed is not None and found.exact is not None and nsn.fed is not None
+  assert [x and x.features.context for x in found.fed] == [
+    x and x.features.context for x in nsn.fed
+  ]
+  assert found.exact[0].features.logits and not found.fed[0].features.logits
+  a, b = (sample(jax.random.key(1), x, 5, label=3) for x in (found, nsn))
+  np.testing.assert_array_equal(a, b)
+
+
+def test_files_of_version_2_are_read(tmp_path):
+  nsn = _network(whitened=True)
+  save(tmp_path / "model", nsn)
+  with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
+    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    entry = json.loads(file.metadata()["nsn_jax"])
+  del entry["seen"]
+  entry |= {"version": 2, "sha256": files.digest(arrays, entry["config"])}
+  old = tmp_path / "old"
+  old.write_bytes(safetensors.numpy.save(arrays, {"nsn_jax": json.dumps(entry)}))
+  _assert_same(load(old), nsn)
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["filters.2.factors.loading", "prior.share", "fed.0.weight", "exact.1.bias", "contrast.factor"],
+)
+def test_what_follows_the_layers_is_checked(tmp_path, decoded_digits, name):
+  nsn, _ = decoded_digits
+  save(tmp_path / "model", nsn)
+  with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
+    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    entry = json.loads(file.metadata()["nsn_jax"])
+  for value in (np.full_like(arrays[name], np.nan), np.zeros((2, 2), np.float32), None):
+    changed = arrays | {name: value} if value is not None else dict(arrays)
+    if value is None:
+      del changed[name]
+    entry["sha256"] = files.digest(changed, entry["config"] + entry["seen"])
+    path = tmp_path / "changed"
+    path.write_bytes(safetensors.numpy.save(changed, {"nsn_jax": json.dumps(entry)}))
+    _refused(path)
+
+
+@pytest.mark.parametrize(
+  "seen", ["[", '{"fed": 3}', '{"other": null}', '{"fed": [[2, true], null, null]}', '{"fed": []}']
+)
+def test_decoders_that_are_described_wrongly_are_refused(tmp_path, decoded_digits, seen):
+  save(tmp_path / "model", decoded_digits[0])
+  with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
+    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    entry = json.loads(file.metadata()["nsn_jax"])
+  entry |= {"seen": seen, "sha256": files.digest(arrays, entry["config"] + seen)}
+  path = tmp_path / "changed"
+  path.write_bytes(safetensors.numpy.save(arrays, {"nsn_jax": json.dumps(entry)}))
+  _refused(path)

@@ -31,9 +31,11 @@ CONFIG = NetworkConfig(
       exchange_steps=4,
       em_steps=2,
       tolerance=0.0,
+      use_basis=False,
     ),
   ),
   whitening_epsilon=0.1,
+  exact_decoders=False,
 )
 
 
@@ -289,7 +291,8 @@ def test_reports_tell_what_goes_before_the_steps(trained):
     list(dict.fromkeys(r.phase for r in trained.reports if r.layer == index)) for index in (0, 1)
   ]
   steps = ["patches", "growth", "exchange", "em"]
-  assert phases == [["whitening", "maps", *steps], ["maps", *steps]]
+  last = ["factors", "contrast"]
+  assert phases == [["whitening", "maps", *steps], ["maps", *steps, *last]]
   for index, phase in ((0, "whitening"), (0, "maps"), (1, "maps"), (0, "patches"), (1, "patches")):
     done = [r.fraction for r in trained.reports if (r.layer, r.phase) == (index, phase)]
     assert done == sorted(done) and done[-1] == 1.0

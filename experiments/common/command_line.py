@@ -16,7 +16,7 @@ from absl import app, flags, logging
 
 import nsn_jax
 from experiments.common import runs, signals, workdir
-from nsn_jax import data
+from nsn_jax import config, data
 
 __all__ = [
   "ERROR",
@@ -241,11 +241,11 @@ def define_figure(seed: str, num_samples: int | None = None) -> None:
 
 
 def define_sampler() -> None:
-  """`--gamma --alpha --beta --num_draws`, by default the network's own."""
+  """A flag for each of the sampler's settings, by default the network's own."""
   for name, kind, meaning in (
     ("gamma", float, "dynamic range of the similarities: large is sharp, too large all alike"),
     ("alpha", float, "pixel randomness"),
-    ("beta", float, "contrast"),
+    ("beta", float, "contrast, relative to the network's own"),
     ("num_draws", int, "filters drawn a position, T; 1 is sharpest"),
   ):
     flags.DEFINE(
@@ -255,6 +255,18 @@ def define_sampler() -> None:
       f"Sampler: {meaning}. By default the network's own.",
       serializer=_Listing(),
     )
+  for name, known, meaning in (
+    ("prior", config.PRIORS, "what it starts from: the paper's noise, or filters as they are held"),
+    ("decoder", config.DECODERS, "what decodes a layer; drawn is the paper's"),
+  ):
+    own = "By default the network's own."
+    flags.DEFINE_enum(name, None, list(known), f"Sampler: {meaning}. {own}")
+  flags.DEFINE_float(
+    "temperature",
+    None,
+    "Sampler: of the factors that the mixture draws. By default the network's own.",
+    lower_bound=0.0,
+  )
 
 
 def sampler(default: nsn_jax.SamplerConfig) -> nsn_jax.SamplerConfig:

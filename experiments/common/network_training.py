@@ -123,7 +123,8 @@ def _train(
       if run.stored:  # It may have been broken off while drawing.
         run.keep_stored(finished=True, num_filters=list(nsn.num_filters))
       return Result(nsn, history, time.perf_counter() - start)
-    images = config.data.load().images
+    dataset = config.data.load()
+    images = dataset.images
     initial = None
     if run.stored and (folder / runs.PARTIAL).is_file():
       initial = _loaded(folder / runs.PARTIAL)
@@ -166,6 +167,7 @@ def _train(
       images,
       config.network,
       initial=initial,
+      labels=dataset.labels,
       report=tell,
       on_layer=keep,
       memory_budget_gb=config.memory_budget_gb,
@@ -213,7 +215,8 @@ def draw_filters(
   gamma = list(sampler.per_layer("gamma", nsn.num_layers))
   gamma[layer] = _PICKING_GAMMA
   # A filter is its mean: no pixel noise, and no contrast that the sampler adds.
-  sampler = dataclasses.replace(sampler, gamma=tuple(gamma), alpha=0.0, beta=1.0)
+  sampler = dataclasses.replace(sampler, gamma=tuple(gamma), alpha=0.0, beta=1.0, decoder="drawn")
+  nsn = dataclasses.replace(nsn, contrast=None)
   one_hot = np.eye(count, dtype=np.float32)[:shown, None, None, :]
   patches = np.asarray(nsn_jax.decode(key, nsn, one_hot, sampler, layer=layer))
   # One scale for all filters: a few stray values must not decide it, nor what is no colour.

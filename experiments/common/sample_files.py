@@ -27,6 +27,7 @@ def write_samples(
   seed: int = 0,
   sampler: nsn_jax.SamplerConfig | None = None,
   layer: int | None = None,
+  label: int | None = None,
 ) -> npt.NDArray[np.uint8]:
   """Draws samples and writes them to a folder.
 
@@ -35,8 +36,9 @@ def write_samples(
     nsn: the network.
     num_samples: N, at least 1.
     seed: of the samples.
-    sampler: gamma, T, alpha, beta; by default the network's own.
+    sampler: its settings; by default the network's own.
     layer: where to start, 0 nearest the pixels; by default the last.
+    label: the class to draw; by default all.
 
   Returns:
     The samples, clipped, uint8 [N, H, W, C].
@@ -46,7 +48,7 @@ def write_samples(
     OSError: where the folder cannot be written.
   """
   sampler = sampler or nsn.config.sampler
-  images = to_uint8(nsn_jax.sample(jax.random.key(seed), nsn, num_samples, sampler, layer))
+  images = to_uint8(nsn_jax.sample(jax.random.key(seed), nsn, num_samples, sampler, layer, label))
   top = nsn.num_layers - 1 if layer is None else layer
   settings = {name: np.asarray(value) for name, value in dataclasses.asdict(sampler).items()}
   with files.replacing(folder / ARRAYS) as temporary, temporary.open("wb") as file:
@@ -57,6 +59,7 @@ def write_samples(
       images=images,
       seed=np.asarray(seed),
       layer=np.asarray(top),
+      **({} if label is None else {"label": np.asarray(label)}),
       **settings,
     )
   shown = images[:_MOST_SHOWN]

@@ -65,7 +65,7 @@ def find(
   Where a baseline is there, its own options stand, as `experiments.train_baseline` was given them.
 
   Args:
-    name: "nsn", "nsn-plain", "nsn-large" or a baseline's.
+    name: "nsn", "nsn-plain", "nsn-large", "nsn-best" or a baseline's.
     folder: of the model.
     data: that it is trained on.
     num_epochs: of a baseline; None for those of a finished training, else for its default.

@@ -25,7 +25,7 @@ __all__ = ["curves", "settings", "vary"]
 #: Factors of the network's own gamma in every layer, and values of the other two.
 _GAMMA_FACTORS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _ALPHAS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5)
-_BETAS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
+_BETAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 _SHOWN = 12
 
 

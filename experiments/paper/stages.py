@@ -56,7 +56,7 @@ class Stage(NamedTuple):
 
 def presets_of(dataset: str, own: str) -> list[str]:
   """The data set's own preset, and the same plain and with more filters, as far as there are."""
-  found = (own, f"{own}-plain", f"{own}-large")
+  found = (own, f"{own}-plain", f"{own}-large", f"{own}-best")
   return [name for name in found if name in nsn_jax.presets.names()]
 
 

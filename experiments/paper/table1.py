@@ -63,7 +63,7 @@ def make_table(
 
   Args:
     place: the folder, made if need be.
-    models: "nsn", "nsn-plain", "nsn-large" and baselines' names.
+    models: "nsn", "nsn-plain", "nsn-large", "nsn-best" and baselines' names.
     settings: of all rows.
     judge: whose classifier scores.
     data_dir: folder of the TFDS data sets.

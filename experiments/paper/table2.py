@@ -77,7 +77,7 @@ def make_table(
   Args:
     place: the folder, made if need be.
     datasets: the data, at one size and limit, of the training and of the held-out set.
-    models: "real", "nsn", "nsn-plain", "nsn-large" and baselines' names.
+    models: "real", "nsn", "nsn-plain", "nsn-large", "nsn-best" and baselines' names.
     num_samples: drawn of each model.
     num_epochs: of the baselines; None for each one's default.
     scenes: folder of labelled scenes, whose classifier judges what has no labels.

@@ -45,8 +45,8 @@ def fill(
     num_rounds: how often it is encoded and decoded, at least 1.
     background: what stands in for the occluded pixels in the first round, [H, W, C] or one number,
       in [0, 1]; black by default. The mean image is worse on digits, whitened or not.
-    sampler: gamma, T, alpha, beta; by default the network's own, but for a contrast of 1, as the
-      filling has to match what is visible.
+    sampler: its settings; by default the network's own, but with the decoders for real images'
+      maps and no contrast, as the filling has to match what is visible.
 
   Returns:
     float32 [M, N, H, W, C]: the visible pixels as given, in [0, 1], the others as they come.
@@ -86,7 +86,7 @@ def fill(
   touched = extract_patches(hidden.astype(jnp.float32), first.kernel, first.stride)
   touched = touched.max(axis=(3, 4))  # [N, h, w, 1]
   if sampler is None:
-    sampler = dataclasses.replace(nsn.config.sampler, beta=1.0)
+    sampler = dataclasses.replace(nsn.config.sampler, beta=1.0, decoder="exact")
   found = []
   for draw_key in jax.random.split(key, num_draws):
     current = occluded

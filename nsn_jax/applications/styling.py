@@ -1,5 +1,7 @@
 """Images painted anew by the first layer's filters (Fig 6 of the paper)."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +35,8 @@ def style(
     nsn: the network.
     images: [N, H, W, C], uint8, or float in [0, 1].
     num_draws: M, styled images of each, at least 1.
-    sampler: gamma, T, alpha, beta; by default the network's own.
+    sampler: its settings; by default the network's own, but with drawn filters: with others an
+      image would come back as it was. The contrast that samples need has no part in it.
 
   Returns:
     float32 [M, N, H, W, C], pixel values as they come.
@@ -46,6 +49,9 @@ def style(
   images = checks.images("images", images)
   checks.integer("num_draws", num_draws, 1)
   size = images.shape[1:3]
+  nsn = dataclasses.replace(nsn, contrast=None)
+  if sampler is None:
+    sampler = dataclasses.replace(nsn.config.sampler, decoder="drawn")
   if nsn.whitening is not None:
     tile: tuple[int, ...] = nsn.whitening.mean.shape[:2]
   else:
@@ -59,7 +65,7 @@ def style(
   if nsn.whitening is not None and tuple(whole) != tile:
     # Tiles lie anywhere in the image. Means of the training images' places leave ghosts of faces.
     mean = jnp.broadcast_to(nsn.whitening.mean.mean((0, 1)), nsn.whitening.mean.shape)
-    nsn = NSN(nsn.filters, nsn.whitening._replace(mean=mean), nsn.config)
+    nsn = dataclasses.replace(nsn, whitening=nsn.whitening._replace(mean=mean))
   weight = _fade(tile)[..., None]
   draws = []
   for draw_key in jax.random.split(key, num_draws):

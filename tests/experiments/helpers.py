@@ -51,7 +51,7 @@ def one_layer() -> nsn_jax.NetworkConfig:
   layer = nsn_jax.LayerConfig(
     kernel=SIDE, stride=1, growth_patches=200, exchange_steps=0, max_filters=8, max_passes=1
   )
-  return nsn_jax.NetworkConfig(layers=(layer,))
+  return nsn_jax.NetworkConfig(layers=(layer,), exact_decoders=False)
 
 
 def mini_training(**changes: Any) -> runs.NetworkTraining:

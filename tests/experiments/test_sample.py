@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from experiments.common import sample_files
+from experiments import sample as sample_launcher
+from experiments.common import command_line, sample_files
 from nsn_jax import data
 from tests.experiments import helpers
 
@@ -33,3 +34,21 @@ def test_sample_of_a_lower_layer(trained, tmp_path):
   assert images.shape == (3, 4, 4, 1)
   with pytest.raises(ValueError, match="layer: expected an integer from 0 to 1"):
     sample_files.write_samples(tmp_path, trained[1].nsn, 3, layer=2)
+
+
+def test_sample_of_a_class(decoded_digits, tmp_path):
+  nsn, _ = decoded_digits
+  images = sample_files.write_samples(tmp_path, nsn, 4, label=3)
+  raw = nsn_jax.sample(jax.random.key(0), nsn, 4, label=3)
+  np.testing.assert_array_equal(images, np.rint(np.clip(raw, 0, 1) * 255))
+  with np.load(tmp_path / "samples.npz") as arrays:
+    assert arrays["label"] == 3 and arrays["prior"] == "mixture" and arrays["decoder"] == "fed"
+
+
+def test_the_samplers_flags(decoded_digits):
+  own = decoded_digits[0].config.sampler
+  with helpers.given(sample_launcher, "--prior=noise", "--temperature=0.5", "--decoder=drawn"):
+    found = command_line.sampler(own)
+  assert found == dataclasses.replace(own, prior="noise", temperature=0.5, decoder="drawn")
+  with helpers.given(sample_launcher):
+    assert command_line.sampler(own) == own

@@ -5,8 +5,8 @@ from nsn_jax import baselines
 __all__ = ["NSN", "REAL", "titles", "trainable"]
 
 #: `nsn` is the data set's own preset, `nsn-plain` the one on plain images, `nsn-large` the one of
-#: more filters.
-NSN = {"nsn": "NSN", "nsn-plain": "NSN, plain", "nsn-large": "NSN, large"}
+#: more filters, `nsn-best` the one past the paper.
+NSN = {"nsn": "NSN", "nsn-plain": "NSN, plain", "nsn-large": "NSN, large", "nsn-best": "NSN, best"}
 #: The row of held-out images.
 REAL = "real"
 

@@ -30,10 +30,14 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 def end_to_end(found: Mapping[str, Any]) -> list[str]:
   """What training and sampling cost beside the products that they are made of, two sentences."""
   counts = " / ".join(map(str, found["num_filters"]))
+  exact = ""
+  if "exact_fit_seconds" in found:  # before there was a basis, all were so
+    seconds = found["exact_fit_seconds"]
+    exact = f" On the patches themselves all along (`use_basis=False`) {seconds:.0f} s."
   return [
     f"`fit` of `{found['preset']}` ({counts} filters): {found['fit_seconds']:.0f} s, the time of "
     f"{found['fit_in_bare_passes']:.0f} bare products over the full data, for "
-    f"{found['passes_made']:.0f} passes made.",
+    f"{found['passes_made']:.0f} passes made.{exact}",
     f"{found['num_samples']:,} samples: {found['sample_seconds']:.1f} s, "
     f"{found['sample_ratio']:.2f} times the sampler's own products "
     f"({found['sample_products_seconds']:.1f} s in numpy).",

@@ -22,4 +22,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for kernel, stride, threshold in ((14, 14, -1.0), (2, 1, 1.0))
   )
-  monkeypatch.setattr(presets, "get", lambda _: nsn_jax.NetworkConfig(layers=layers))
+  monkeypatch.setattr(
+    presets, "get", lambda _: nsn_jax.NetworkConfig(layers=layers, exact_decoders=False)
+  )

@@ -189,7 +189,9 @@ def few(judge: judging.Judge, monkeypatch: pytest.MonkeyPatch) -> dict[str, obje
     )
     for kernel, stride in ((14, 14), (2, 1))
   )
-  monkeypatch.setattr(presets, "get", lambda _: nsn_jax.NetworkConfig(layers=layers))
+  monkeypatch.setattr(
+    presets, "get", lambda _: nsn_jax.NetworkConfig(layers=layers, exact_decoders=False)
+  )
   monkeypatch.setattr(judging, "judge", lambda *_, **__: judge)
   return {"datasets": ["digits"], "limit": 300, "num_samples": 150, "num_epochs": 1}
 

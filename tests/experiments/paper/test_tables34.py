@@ -14,7 +14,7 @@ def test_tables_3_and_4(tmp_path):
   )
   training = runs.NetworkTraining(
     data=runs.DataSpec("digits", limit=60),
-    network=nsn_jax.NetworkConfig(layers=(layer,)),
+    network=nsn_jax.NetworkConfig(layers=(layer,), exact_decoders=False),
     preset="small",
   )
   result = network_training.train(tmp_path, training, num_samples=4)

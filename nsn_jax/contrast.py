@@ -1,0 +1,78 @@
+"""Contrast without labels: samples as spread as the training images.
+
+Stitching averages draws that do not know of each other, and so loses variance. What is missing is
+one number: decoded pixels, about the mean image, are multiplied by it so that the clipped samples'
+pixels vary as much, over images, as the training images' do. The paper sets beta by hand.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from nsn_jax.config import SamplerConfig
+from nsn_jax.network import NSN, Contrast, check_images
+from nsn_jax.pixel_range import to_unit
+from nsn_jax.sampler import sample
+
+__all__ = ["find_contrast", "spread"]
+
+#: Samples and training images that are compared.
+_IMAGES, _TRAINING_IMAGES = 1_000, 10_000
+#: Factors that are tried, then halvings of the interval in which the spread is reached.
+_FACTORS = np.geomspace(0.1, 10.0, 47)
+_HALVINGS = 8
+
+
+def spread(images: npt.NDArray | jax.Array) -> float:
+  """Root of the mean variance of a pixel over images [N, H, W, C], clipped to [0, 1]."""
+  clipped = np.clip(np.asarray(images, np.float32), 0.0, 1.0)
+  return float(np.sqrt(clipped.var(axis=0, dtype=np.float64).mean()))
+
+
+def find_contrast(
+  key: jax.Array, nsn: NSN, images: npt.NDArray | jax.Array, sampler: SamplerConfig | None = None
+) -> Contrast:
+  """The contrast that a network's samples need.
+
+  Args:
+    key: PRNG key.
+    nsn: the network, whole; what contrast it has does not matter.
+    images: the training images, [N, H, W, C], uint8, or float in [0, 1].
+    sampler: of the samples; by default the network's own.
+
+  Returns:
+    The mean image and the least factor, from 0.1 to 10, that reaches the training images' spread;
+    where none does, as images saturate first, the one that comes nearest; and 1 where samples are
+    all alike.
+
+  Raises:
+    ValueError: for arguments that are not as above.
+  """
+  images = check_images(nsn, images)
+  # All along: data sets may be sorted by class.
+  rows = np.linspace(0, len(images) - 1, min(_TRAINING_IMAGES, len(images))).astype(int)
+  some = np.asarray(to_unit(jnp.asarray(images[rows])))
+  mean = some.mean(axis=0) if nsn.whitening is None else np.asarray(nsn.whitening.mean)
+  plain = dataclasses.replace(nsn, contrast=None)
+  about = np.asarray(sample(key, plain, _IMAGES, sampler)) - mean
+  wanted = spread(some)
+
+  def reached(factor: float) -> float:
+    return spread(mean + np.float32(factor) * about)
+
+  tried = [reached(factor) for factor in _FACTORS]
+  above = np.flatnonzero(np.asarray(tried) >= wanted)
+  if not max(tried) > 0.0:  # Nothing to multiply, or not a number.
+    found = 1.0
+  elif not above.size:
+    found = float(_FACTORS[int(np.argmax(tried))])
+  else:
+    low, high = _FACTORS[max(int(above[0]) - 1, 0)], _FACTORS[int(above[0])]
+    for _ in range(_HALVINGS):
+      middle = np.sqrt(low * high)
+      low, high = (middle, high) if reached(middle) < wanted else (low, middle)
+    found = float(np.sqrt(low * high))
+  return Contrast(jnp.float32(found), jnp.asarray(mean, jnp.float32))

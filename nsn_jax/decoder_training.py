@@ -1,0 +1,208 @@
+"""Fitting decoders: exact ones on real maps, fed ones on what the layers above decode to."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from nsn_jax import decoders, factors
+from nsn_jax.decoders import Decoder, DecoderSums
+from nsn_jax.filters import Filters
+from nsn_jax.network import NSN, first_map, layer_map, map_sizes
+from nsn_jax.patches import extract_patches
+from nsn_jax.progress import OnFraction
+from nsn_jax.sampler import decode
+
+__all__ = ["train_exact", "train_fed"]
+
+#: Positions that a decoder is fitted on, images that it sees at the least, at most, and at a time.
+_POSITIONS = 150_000
+_LEAST_IMAGES, _MOST_IMAGES = 1_000, 4_000
+_MOST_AT_ONCE = 100
+#: Values that the positions of a batch see, at most.
+_VALUES_AT_ONCE = 1 << 25
+#: Positions that features and directions are found of.
+_FIRST_POSITIONS = 4_096
+#: Directions of patches that linear and corrected decoders speak of, at most.
+_LINEAR_DIRECTIONS, _CORRECTED_DIRECTIONS = 512, 256
+#: Features of an exact decoder, at most.
+_MOST_FEATURES = 1_024
+#: Ridges, as shares of a feature's variance.
+_EXACT_RIDGE, _FED_RIDGE = 1e-4, 1e-2
+
+#: Feature map and patches below of some rows of the images, by the batch's key.
+_Pairs = Callable[[jax.Array, npt.NDArray[np.integer]], tuple[jax.Array, jax.Array]]
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def _maps(nsn: NSN, images: jax.Array, *, count: int) -> tuple[jax.Array, ...]:
+  """What the first layer sees, and the maps of the first `count` layers."""
+  maps = [first_map(images, nsn.whitening)]
+  for filters, layer in zip(nsn.filters[:count], nsn.config.layers[:count], strict=True):
+    maps.append(layer_map(maps[-1], filters, layer))
+  return tuple(maps)
+
+
+def _some(key: jax.Array, images: npt.NDArray) -> npt.NDArray:
+  """Random images that decoders are fitted on."""
+  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+  return images[rng.permutation(len(images))[:_MOST_IMAGES]]
+
+
+def _exact_pairs(nsn: NSN, images: npt.NDArray, index: int) -> _Pairs:
+  layer = nsn.config.layers[index]
+
+  def pairs(_: jax.Array, rows: npt.NDArray[np.integer]) -> tuple[jax.Array, jax.Array]:
+    maps = _maps(nsn, jnp.asarray(images[rows]), count=index + 1)
+    return maps[index + 1], extract_patches(maps[index], layer.kernel, layer.stride)
+
+  return pairs
+
+
+def _reconstructed(nsn: NSN, images: npt.NDArray) -> npt.NDArray[np.float32]:
+  """What the last layer's filters keep of images' maps: where the sampler's decoding begins."""
+  top, found = nsn.config.layers[-1], []
+  size = min(_MOST_AT_ONCE, len(images))
+  for i in range(0, len(images), size):
+    batch = np.resize(images[i : i + size], (size, *images.shape[1:]))  # a last one filled up
+    maps = _maps(nsn, jnp.asarray(batch), count=nsn.num_layers - 1)
+    patches = extract_patches(maps[-1], top.kernel, top.stride)[:, 0, 0]
+    found.append(np.asarray(factors.reconstruct(patches, nsn.filters[-1])))
+  return np.concatenate(found)[: len(images)]
+
+
+def _fed_pairs(
+  nsn: NSN, images: npt.NDArray, starts: npt.NDArray[np.float32], index: int
+) -> _Pairs:
+  layer = nsn.config.layers[index]
+
+  def pairs(key: jax.Array, rows: npt.NDArray[np.integer]) -> tuple[jax.Array, jax.Array]:
+    maps = _maps(nsn, jnp.asarray(images[rows]), count=index)
+    fed = jnp.asarray(starts[rows])
+    if index < nsn.num_layers - 2:
+      fed = decode(key, nsn, fed, layer=nsn.num_layers - 2, stop_layer=index)
+    return fed, extract_patches(maps[index], layer.kernel, layer.stride)
+
+  return pairs
+
+
+def _fit(
+  key: jax.Array,
+  nsn: NSN,
+  index: int,
+  images: npt.NDArray,
+  pairs: _Pairs,
+  *,
+  corrected: bool,
+  logits: bool,
+  context: int,
+  num_features: int,
+  ridge: float,
+  report: OnFraction,
+) -> Decoder:
+  """Fits the decoder of a layer on the first images, which are in random order."""
+  filters = nsn.filters[index]
+  feature_key, rows_key, basis_key, draw_key = jax.random.split(key, 4)
+  height, width = map_sizes(images.shape[1:3], nsn.config.layers)[index]
+  positions = height * width
+  count = min(max(_POSITIONS // positions, _LEAST_IMAGES), len(images))
+  context = min(context, *(side if side % 2 else side - 1 for side in (height, width)))
+  values = positions * max(context**2 * filters.num_filters, filters.num_values)
+  size = min(max(_VALUES_AT_ONCE // values, 1), _MOST_AT_ONCE, count)
+  batches = np.arange(count // size * size).reshape(-1, size)  # of one shape
+  keys = jax.random.split(draw_key, len(batches))
+  num_first = -(-_FIRST_POSITIONS // (positions * size))
+  first = [pairs(k, b) for k, b in zip(keys, batches[:num_first], strict=False)]
+  # Joined on the host: jax would compile each of these for every layer.
+  some_maps = np.concatenate([np.asarray(maps) for maps, _ in first])
+  num_features = min(num_features, context**2 * filters.num_filters, some_maps[..., 0].size)
+  of = decoders.fit_features(
+    feature_key, jnp.asarray(some_maps), context=context, logits=logits, size=num_features
+  )
+  window = filters.mean.shape[1:]
+  below = np.concatenate([np.asarray(patches).reshape(-1, *window) for _, patches in first])
+  rng = np.random.default_rng(np.asarray(jax.random.key_data(rows_key)).ravel())
+  rows = jnp.asarray(below[rng.permutation(len(below))[:_FIRST_POSITIONS]])
+  start: Filters | jax.Array = filters
+  mean = None
+  if corrected:
+    basis = factors.leading_directions(basis_key, rows, filters, _CORRECTED_DIRECTIONS)
+  else:
+    start = mean = jnp.asarray(below.mean(axis=0))
+    one = filters._replace(mean=mean[None], variance=jnp.ones(1), factors=None)
+    basis = factors.leading_directions(basis_key, rows, one, _LINEAR_DIRECTIONS)
+  total: DecoderSums | None = None
+  for done, (k, batch) in enumerate(zip(keys, batches, strict=True), 1):
+    feature_map, patches = first[done - 1] if done <= len(first) else pairs(k, batch)
+    found = decoders.decoder_sums(feature_map, patches, of, basis, start)
+    total = found if total is None else decoders.add_sums(total, found)
+    report(done / len(batches))
+  assert total is not None
+  bias, weight = decoders.solve_decoder(total, ridge)
+  return Decoder(of, mean, basis, bias, weight)
+
+
+def _part(report: OnFraction, done: int, count: int) -> OnFraction:
+  """Tells of one of so many decoders as a part of all."""
+  return lambda fraction: report((done + fraction) / count)
+
+
+def train_exact(
+  key: jax.Array, nsn: NSN, images: npt.NDArray, report: OnFraction
+) -> tuple[Decoder, ...]:
+  """A linear decoder a layer, from real maps' logits to the patches below."""
+  images, found = _some(jax.random.fold_in(key, nsn.num_layers), images), []
+  for index, filters in enumerate(nsn.filters):
+    found.append(
+      _fit(
+        jax.random.fold_in(key, index),
+        nsn,
+        index,
+        images,
+        _exact_pairs(nsn, images, index),
+        corrected=False,
+        logits=True,
+        # As many distances as values determine a patch; of fewer, the neighbours' help.
+        context=1 if filters.num_filters >= filters.num_values else 3,
+        num_features=min(3 * filters.num_filters, _MOST_FEATURES),
+        ridge=_EXACT_RIDGE,
+        report=_part(report, index, nsn.num_layers),
+      )
+    )
+  return tuple(found)
+
+
+def train_fed(
+  key: jax.Array, nsn: NSN, images: npt.NDArray, report: OnFraction
+) -> tuple[Decoder | None, ...] | None:
+  """The decoders that layers are configured to have, from the last but one down.
+
+  The last layer has none: the prior draws what it decodes to.
+  """
+  wanted = [index for index, layer in enumerate(nsn.config.layers[:-1]) if layer.decoder != "drawn"]
+  if not wanted:
+    return None
+  images = _some(jax.random.fold_in(key, nsn.num_layers), images)
+  starts = _reconstructed(nsn, images)
+  found: list[Decoder | None] = [None] * nsn.num_layers
+  for done, index in enumerate(reversed(wanted)):
+    layer = nsn.config.layers[index]
+    above = dataclasses.replace(nsn, fed=tuple(found))
+    found[index] = _fit(
+      jax.random.fold_in(key, index),
+      nsn,
+      index,
+      images,
+      _fed_pairs(above, images, starts, index),
+      corrected=layer.decoder == "corrected",
+      logits=False,
+      context=layer.context,
+      num_features=layer.num_features,
+      ridge=_FED_RIDGE,
+      report=_part(report, done, len(wanted)),
+    )
+  return tuple(found)

@@ -1,0 +1,270 @@
+"""Decoders in closed form: from a layer's feature map to the patches below it.
+
+The sampler of the paper decodes a position by one drawn filter's mean (Eq 4-5), and so throws away
+most of what the position's K similarities know. A decoder keeps more, by ridge regression:
+
+- *linear*: one map for all, from features of the similarities to the patch. Fitted on real images'
+  maps it is *exact*: K distances to known points determine a patch of D < K values.
+- *corrected*: the filter is drawn as before, and its mean moved by a small linear map, fitted on
+  the patches that are the filter's by Eq 1. Strokes stay all or nothing, and their edges meet.
+
+A decoder that the sampler uses is fitted on what it will be *fed*: not real maps, but those that
+the layers above decode to. None of this is in the paper. Sums are additive over images; one solve
+an expert ends it.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nsn_jax import checks, em, numerics
+from nsn_jax.filters import Filters
+from nsn_jax.grouped import apply_by_group, sum_products_by_group
+from nsn_jax.range_finder import range_finder
+
+__all__ = [
+  "Decoder",
+  "DecoderSums",
+  "Features",
+  "add_sums",
+  "check_decoder",
+  "decoded_patches",
+  "decoder_sums",
+  "features",
+  "fit_features",
+  "solve_decoder",
+]
+
+#: Similarities are clipped so far from 0 and 1 before their logits are taken: what is further away
+#: is a distance that float32, and the sampler, know little of.
+_CLIP = 1e-4
+#: Directions asked for beyond those that are kept, which makes these better.
+_OVERSAMPLING = 16
+#: Patches that an expert's own map counts against: with fewer, its mean stays nearly as it was.
+_PRIOR_PATCHES = 100.0
+
+
+@functools.partial(
+  jax.tree_util.register_dataclass,
+  data_fields=["center", "projection"],
+  meta_fields=["context", "logits"],
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+  """What a decoder sees of a feature map at a position: F numbers of unit variance.
+
+  Attributes:
+    center: mean of the values, float32 [P], P = context^2 K.
+    projection: of the centred values, float32 [P, F].
+    context: positions a side that are seen, odd: 1 for the position alone. Beyond the border the
+      border is repeated.
+    logits: whether log(h / (1 - h)), clipped, is seen in place of h.
+  """
+
+  center: jax.Array
+  projection: jax.Array
+  context: int
+  logits: bool
+
+
+@functools.partial(
+  jax.tree_util.register_dataclass,
+  data_fields=["features", "mean", "basis", "bias", "weight"],
+  meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decoder:
+  """patch = start + (bias_e + features @ weight_e) @ basis, of expert e.
+
+  A linear decoder has one expert and starts at the mean patch; a corrected one has an expert a
+  filter, the drawn one, and starts at its mean.
+
+  Attributes:
+    features: of the feature map.
+    mean: the mean patch, float32 [kh, kw, C]; None for a corrected decoder.
+    basis: orthonormal directions of the patch, float32 [B, kh, kw, C].
+    bias: float32 [E, B].
+    weight: float32 [E, F, B].
+  """
+
+  features: Features
+  mean: jax.Array | None
+  basis: jax.Array
+  bias: jax.Array
+  weight: jax.Array
+
+  @property
+  def kind(self) -> str:
+    """Either "linear" or "corrected"."""
+    return "corrected" if self.mean is None else "linear"
+
+
+def check_decoder(name: str, decoder: Decoder, filters: Filters) -> None:
+  """Raises ValueError unless a decoder's arrays belong together, and to a layer's filters."""
+  checks.instance(name, decoder, Decoder)
+  of, window = decoder.features, tuple(filters.mean.shape[1:])
+  if not (isinstance(of.context, int) and of.context > 0 and of.context % 2):
+    raise ValueError(f"{name}.features.context: expected an odd number, got {of.context!r}")
+  k = filters.num_filters
+  seen, size = of.context**2 * k, decoder.basis.shape[0]
+  num_features, experts = of.projection.shape[-1], k if decoder.mean is None else 1
+  expected = {
+    "features.center": (of.center, (seen,)),
+    "features.projection": (of.projection, (seen, num_features)),
+    "mean": (decoder.mean, window),
+    "basis": (decoder.basis, (size, *window)),
+    "bias": (decoder.bias, (experts, size)),
+    "weight": (decoder.weight, (experts, num_features, size)),
+  }
+  for field, (value, shape) in expected.items():
+    if value is not None and tuple(value.shape) != shape:
+      raise ValueError(f"{name}.{field}: expected shape {list(shape)}, got {list(value.shape)}")
+
+
+class DecoderSums(NamedTuple):
+  """Sums over positions. Additive.
+
+  Attributes:
+    gram: of features and a 1, float32 [E, F + 1, F + 1].
+    cross: of these with the patch's coordinates about the start, float32 [E, F + 1, B].
+  """
+
+  gram: jax.Array
+  cross: jax.Array
+
+
+def _seen(feature_map: jax.Array, context: int, logits: bool) -> jax.Array:
+  """Values of each position and its neighbours: [N, h, w, context^2 K]."""
+  if logits:
+    clipped = jnp.clip(feature_map, _CLIP, 1.0 - _CLIP)
+    feature_map = jnp.log(clipped) - jnp.log1p(-clipped)
+  if context == 1:
+    return feature_map
+  h, w = feature_map.shape[1:3]
+  reach = context // 2
+  padded = jnp.pad(feature_map, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+  parts = [padded[:, i : i + h, j : j + w] for i in range(context) for j in range(context)]
+  return jnp.concatenate(parts, axis=-1)
+
+
+@functools.partial(jax.jit, static_argnames=("context", "logits", "size"))
+def fit_features(
+  key: jax.Array, feature_maps: jax.Array, *, context: int, logits: bool, size: int
+) -> Features:
+  """The leading directions of some feature maps, each scaled to unit variance.
+
+  Args:
+    key: PRNG key.
+    feature_maps: float32 [N, h, w, K].
+    context: positions a side.
+    logits: of the similarities, or these themselves.
+    size: F, at most context^2 K and N h w.
+  """
+  values = _seen(feature_maps, context, logits)
+  rows = values.reshape(-1, values.shape[-1])
+  center = jnp.mean(rows, axis=0)
+  most = min(size + _OVERSAMPLING, *rows.shape)
+  directions, power = range_finder(key, rows - center, size=most)
+  deviation = jnp.sqrt(power[:size] / rows.shape[0])
+  # A direction of no variance, but for float32's rounding, is no feature.
+  least = jnp.maximum(1e-4 * deviation[0], 1e-5 * jnp.max(jnp.abs(rows)))
+  inverse = jnp.where(deviation > least, 1.0 / jnp.maximum(deviation, least), 0.0)
+  return Features(center, directions[:size].T * inverse, context, logits)
+
+
+def features(feature_map: jax.Array, of: Features) -> jax.Array:
+  """Features of each position: [N, h, w, K] to float32 [N, h, w, F]."""
+  values = _seen(feature_map, of.context, of.logits) - of.center
+  return jnp.dot(values, of.projection, precision=numerics.PRECISION)
+
+
+def _with_one(values: jax.Array) -> jax.Array:
+  return jnp.concatenate([values, jnp.ones_like(values[..., :1])], axis=-1)
+
+
+@jax.jit
+def decoder_sums(
+  feature_map: jax.Array,
+  patches: jax.Array,
+  of: Features,
+  basis: jax.Array,
+  start: Filters | jax.Array,
+) -> DecoderSums:
+  """Sums over all positions of a batch.
+
+  Args:
+    feature_map: what the decoder is fed, float32 [N, h, w, K].
+    patches: what is truly below, float32 [N, h, w, kh, kw, C].
+    of: the features.
+    basis: orthonormal [B, kh, kw, C].
+    start: the layer's filters, for a corrected decoder: each patch counts for its own (Eq 1); or
+      the mean patch, for a linear one.
+  """
+  size = basis.shape[0]
+  rows = patches.reshape(-1, *patches.shape[3:])
+  seen = _with_one(features(feature_map, of)).reshape(rows.shape[0], -1)
+  if isinstance(start, Filters):
+    index = em.assign(rows, start).index
+    residual = rows - start.mean[index]
+    num_experts = start.num_filters
+  else:
+    index, residual, num_experts = jnp.zeros(rows.shape[0], jnp.int32), rows - start, 1
+  along = jnp.dot(
+    residual.reshape(rows.shape[0], -1), basis.reshape(size, -1).T, precision=numerics.PRECISION
+  )
+  if num_experts == 1:
+    dot = functools.partial(jnp.dot, precision=numerics.PRECISION)
+    return DecoderSums(dot(seen.T, seen)[None], dot(seen.T, along)[None])
+  both = jnp.concatenate([seen, along], axis=1)
+  sums = sum_products_by_group(index, seen, both, num_groups=num_experts)
+  return DecoderSums(sums[..., : seen.shape[1]], sums[..., seen.shape[1] :])
+
+
+@jax.jit
+def add_sums(a: DecoderSums, b: DecoderSums) -> DecoderSums:
+  """Sums over the union of two disjoint sets of positions."""
+  return jax.tree.map(jnp.add, a, b)
+
+
+@jax.jit
+def solve_decoder(sums: DecoderSums, ridge: jax.typing.ArrayLike) -> tuple[jax.Array, jax.Array]:
+  """Bias [E, B] and weight [E, F, B] of least squares with a ridge.
+
+  The ridge counts as that share of an expert's patches, and of a hundred more, at features of unit
+  variance; the bias has none but of the hundred.
+  """
+  count = sums.gram[:, -1, -1]
+  size = sums.gram.shape[-1]
+  each = ridge * (count + _PRIOR_PATCHES)
+  penalty = jnp.broadcast_to(each[:, None], (count.size, size)).at[:, -1].set(1e-2 * _PRIOR_PATCHES)
+  gram = sums.gram + penalty[:, :, None] * jnp.eye(size)
+  found = jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(gram), True), sums.cross)
+  return found[:, -1], found[:, :-1]
+
+
+def decoded_patches(
+  feature_map: jax.Array, decoder: Decoder, filters: Filters, index: jax.Array | None
+) -> jax.Array:
+  """Patches of each position: [N, h, w, K] to float32 [N, h, w, kh, kw, C].
+
+  Args:
+    feature_map: h.
+    decoder: of this layer.
+    filters: of this layer.
+    index: the filter drawn at each position, int32 [N, h, w]; None for a linear decoder.
+  """
+  seen = features(feature_map, decoder.features)
+  rows = seen.reshape(-1, seen.shape[-1])
+  if index is None:
+    assert decoder.mean is not None
+    along = jnp.dot(rows, decoder.weight[0], precision=numerics.PRECISION) + decoder.bias[0]
+    start = jnp.broadcast_to(decoder.mean, (len(rows), *decoder.mean.shape))
+  else:
+    expert = index.reshape(-1)
+    along = apply_by_group(expert, rows, decoder.weight) + decoder.bias[expert]
+    start = filters.mean[expert]
+  patches = start + jnp.tensordot(along, decoder.basis, 1, precision=numerics.PRECISION)
+  return patches.reshape(*feature_map.shape[:3], *filters.mean.shape[1:])
