@@ -142,6 +142,19 @@ _PRESETS = {
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0)),
     (_COLOUR_FIRST, _COLOUR, _COLOUR, _COLOUR_TOP, _COLOUR_TOP | {"seeds_per_step": 48}),
   ),
+  # Pixels by one linear map: skin and sky are no strokes, and drawn filters are mosaics of them.
+  "lfw-best": _network(
+    _WINDOWS_64,
+    (1.2, -1.9, 0.6, -1.2, -0.2),
+    10.0,
+    SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
+    (
+      _COLOUR_FIRST | {"max_filters": 384, "decoder": "linear", "context": 3, "num_features": 96},
+      *(_COLOUR | {"max_filters": 384, "decoder": "corrected", "context": 3},) * 2,
+      _COLOUR_TOP | {"max_filters": 384, "decoder": "corrected"},
+      _COLOUR_TOP | {"seeds_per_step": 48, "min_patches": 6, "max_filters": 600, "rank": 12},
+    ),
+  ),
   # The paper's numbers of filters, 273 / 263 / 325 / 398 / 210, found on photographs of buildings.
   # Epsilon as for faces.
   "church": _network(

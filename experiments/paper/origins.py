@@ -25,8 +25,9 @@ FOUND_BY: dict[str, Origin] = {
   "fashion_mnist": Origin.JUDGE,
   "fashion_mnist-plain": Origin.JUDGE,
   "fashion_mnist-large": Origin.JUDGE,
-  "fashion_mnist-best": Origin.FINDER,
+  "fashion_mnist-best": Origin.EYE,
   "lfw": Origin.EYE,
+  "lfw-best": Origin.EYE,
   "church": Origin.EYE,
   "church-plain": Origin.EYE,
 }

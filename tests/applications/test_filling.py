@@ -39,7 +39,7 @@ def test_nothing_hidden_is_nothing_done(nsn, images):
 def test_everything_hidden_is_a_decoded_background(nsn, images):
   found = applications.fill(KEY, nsn, images, np.ones((28, 28), bool), background=0.5)
   top_key, pixel_key = jax.random.split(jax.random.split(jax.random.split(KEY, 1)[0], 1)[0])
-  sampler = dataclasses.replace(nsn.config.sampler, beta=1.0)
+  sampler = dataclasses.replace(nsn.config.sampler, beta=1.0, decoder="exact")
   maps = nsn_jax.encode(nsn, np.full(images.shape, 0.5, np.float32))
   below = nsn_jax.decode(top_key, nsn, maps[-1], sampler, stop_layer=0)
   expected = nsn_jax.decode(pixel_key, nsn, below, sampler, layer=0)

@@ -19,8 +19,8 @@ def test_epsilon(nsn, judge: judging.Judge, finder: finding.Finder, tmp_path, mo
   assert [row["epsilon"] for row in rows] == [None, 1.0] and len(lines) == 2
   # The numbers are given: only epsilon differs.
   assert [row["num_filters"] for row in rows] == [list(nsn.num_filters)] * 2
-  # The finder chooses: on whitened images contrast of 1 is far too low. The judge scores.
-  assert rows[0]["sampler"]["beta"] in (1.0, 2.0) and rows[1]["sampler"]["beta"] == 2.0
+  # The finder chooses, relative to the contrast that each network has found. The judge scores.
+  assert all(row["sampler"]["beta"] in (1.0, 2.0) for row in rows)
   assert all(row["likeness"]["cost"] > 0 and row["score"]["inception_score"] > 1 for row in rows)
   assert (tmp_path / "epsilon.png").stat().st_size > 0
   without = epsilon.vary(jax.random.key(0), nsn, images, None, tmp_path, 50, lines.append)
