@@ -133,7 +133,7 @@ def _fit(
     basis = factors.leading_directions(basis_key, rows, filters, _CORRECTED_DIRECTIONS)
   else:
     start = mean = jnp.asarray(below.mean(axis=0))
-    one = filters._replace(mean=mean[None], variance=jnp.ones(1), factors=None)
+    one = filters._replace(mean=mean[None], variance=jnp.ones(1, jnp.float32), factors=None)
     basis = factors.leading_directions(basis_key, rows, one, _LINEAR_DIRECTIONS)
   total: DecoderSums | None = None
   for done, (k, batch) in enumerate(zip(keys, batches, strict=True), 1):

@@ -240,7 +240,7 @@ def solve_decoder(sums: DecoderSums, ridge: jax.typing.ArrayLike) -> tuple[jax.A
   size = sums.gram.shape[-1]
   each = ridge * (count + _PRIOR_PATCHES)
   penalty = jnp.broadcast_to(each[:, None], (count.size, size)).at[:, -1].set(1e-2 * _PRIOR_PATCHES)
-  gram = sums.gram + penalty[:, :, None] * jnp.eye(size)
+  gram = sums.gram + penalty[:, :, None] * jnp.eye(size, dtype=jnp.float32)
   found = jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(gram), True), sums.cross)
   return found[:, -1], found[:, :-1]
 

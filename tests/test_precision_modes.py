@@ -10,7 +10,10 @@ from nsn_jax import LayerConfig, NetworkConfig, applications, baselines
 
 _KEY = jax.random.key(0)
 _ONE_LAYER = NetworkConfig(
-  layers=(LayerConfig(kernel=8, stride=1, em_steps=1, patience=1, exchange_steps=1, max_passes=1),),
+  layers=(
+    LayerConfig(kernel=8, stride=1, em_steps=1, patience=1, exchange_steps=1, max_passes=1, rank=2),
+  ),
+  sampler=nsn_jax.SamplerConfig(prior="mixture"),
   whitening_epsilon=0.1,
 )
 _TWO_LAYERS = NetworkConfig(
