@@ -1,7 +1,6 @@
 """Fitting decoders: exact ones on real maps, fed ones on what the layers above decode to."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import jax
@@ -12,7 +11,9 @@ import numpy.typing as npt
 from nsn_jax import decoders, factors
 from nsn_jax.decoders import Decoder, DecoderSums
 from nsn_jax.filters import Filters
-from nsn_jax.network import NSN, first_map, layer_map, map_sizes
+from nsn_jax.grouped import add_sums
+from nsn_jax.host_random import generator
+from nsn_jax.network import NSN, map_sizes, seen_maps
 from nsn_jax.patches import extract_patches
 from nsn_jax.progress import OnFraction
 from nsn_jax.sampler import decode
@@ -38,18 +39,9 @@ _EXACT_RIDGE, _FED_RIDGE = 1e-4, 1e-2
 _Pairs = Callable[[jax.Array, npt.NDArray[np.integer]], tuple[jax.Array, jax.Array]]
 
 
-@functools.partial(jax.jit, static_argnames="count")
-def _maps(nsn: NSN, images: jax.Array, *, count: int) -> tuple[jax.Array, ...]:
-  """What the first layer sees, and the maps of the first `count` layers."""
-  maps = [first_map(images, nsn.whitening)]
-  for filters, layer in zip(nsn.filters[:count], nsn.config.layers[:count], strict=True):
-    maps.append(layer_map(maps[-1], filters, layer))
-  return tuple(maps)
-
-
 def _some(key: jax.Array, images: npt.NDArray) -> npt.NDArray:
   """Random images that decoders are fitted on."""
-  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+  rng = generator(key)
   return images[rng.permutation(len(images))[:_MOST_IMAGES]]
 
 
@@ -57,7 +49,7 @@ def _exact_pairs(nsn: NSN, images: npt.NDArray, index: int) -> _Pairs:
   layer = nsn.config.layers[index]
 
   def pairs(_: jax.Array, rows: npt.NDArray[np.integer]) -> tuple[jax.Array, jax.Array]:
-    maps = _maps(nsn, jnp.asarray(images[rows]), count=index + 1)
+    maps = seen_maps(nsn, jnp.asarray(images[rows]), count=index + 1)
     return maps[index + 1], extract_patches(maps[index], layer.kernel, layer.stride)
 
   return pairs
@@ -69,7 +61,7 @@ def _reconstructed(nsn: NSN, images: npt.NDArray) -> npt.NDArray[np.float32]:
   size = min(_MOST_AT_ONCE, len(images))
   for i in range(0, len(images), size):
     batch = np.resize(images[i : i + size], (size, *images.shape[1:]))  # a last one filled up
-    maps = _maps(nsn, jnp.asarray(batch), count=nsn.num_layers - 1)
+    maps = seen_maps(nsn, jnp.asarray(batch), count=nsn.num_layers - 1)
     patches = extract_patches(maps[-1], top.kernel, top.stride)[:, 0, 0]
     found.append(np.asarray(factors.reconstruct(patches, nsn.filters[-1])))
   return np.concatenate(found)[: len(images)]
@@ -81,7 +73,7 @@ def _fed_pairs(
   layer = nsn.config.layers[index]
 
   def pairs(key: jax.Array, rows: npt.NDArray[np.integer]) -> tuple[jax.Array, jax.Array]:
-    maps = _maps(nsn, jnp.asarray(images[rows]), count=index)
+    maps = seen_maps(nsn, jnp.asarray(images[rows]), count=index)
     fed = jnp.asarray(starts[rows])
     if index < nsn.num_layers - 2:
       fed = decode(key, nsn, fed, layer=nsn.num_layers - 2, stop_layer=index)
@@ -125,21 +117,21 @@ def _fit(
   )
   window = filters.mean.shape[1:]
   below = np.concatenate([np.asarray(patches).reshape(-1, *window) for _, patches in first])
-  rng = np.random.default_rng(np.asarray(jax.random.key_data(rows_key)).ravel())
+  rng = generator(rows_key)
   rows = jnp.asarray(below[rng.permutation(len(below))[:_FIRST_POSITIONS]])
   start: Filters | jax.Array = filters
   mean = None
   if corrected:
-    basis = factors.leading_directions(basis_key, rows, filters, _CORRECTED_DIRECTIONS)
+    residual, most = factors.residuals(rows, filters)[1], _CORRECTED_DIRECTIONS
   else:
     start = mean = jnp.asarray(below.mean(axis=0))
-    one = filters._replace(mean=mean[None], variance=jnp.ones(1, jnp.float32), factors=None)
-    basis = factors.leading_directions(basis_key, rows, one, _LINEAR_DIRECTIONS)
+    residual, most = rows - mean, _LINEAR_DIRECTIONS
+  basis = factors.leading_directions(basis_key, residual, most)
   total: DecoderSums | None = None
   for done, (k, batch) in enumerate(zip(keys, batches, strict=True), 1):
     feature_map, patches = first[done - 1] if done <= len(first) else pairs(k, batch)
     found = decoders.decoder_sums(feature_map, patches, of, basis, start)
-    total = found if total is None else decoders.add_sums(total, found)
+    total = found if total is None else add_sums(total, found)
     report(done / len(batches))
   assert total is not None
   bias, weight = decoders.solve_decoder(total, ridge)

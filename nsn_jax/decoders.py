@@ -20,7 +20,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nsn_jax import checks, em, numerics
+from nsn_jax import checks, numerics
+from nsn_jax.factors import along_basis, residuals
 from nsn_jax.filters import Filters
 from nsn_jax.grouped import apply_by_group, sum_products_by_group
 from nsn_jax.range_finder import range_finder
@@ -29,7 +30,6 @@ __all__ = [
   "Decoder",
   "DecoderSums",
   "Features",
-  "add_sums",
   "check_decoder",
   "decoded_patches",
   "decoder_sums",
@@ -203,30 +203,16 @@ def decoder_sums(
     start: the layer's filters, for a corrected decoder: each patch counts for its own (Eq 1); or
       the mean patch, for a linear one.
   """
-  size = basis.shape[0]
   rows = patches.reshape(-1, *patches.shape[3:])
   seen = _with_one(features(feature_map, of)).reshape(rows.shape[0], -1)
-  if isinstance(start, Filters):
-    index = em.assign(rows, start).index
-    residual = rows - start.mean[index]
-    num_experts = start.num_filters
-  else:
-    index, residual, num_experts = jnp.zeros(rows.shape[0], jnp.int32), rows - start, 1
-  along = jnp.dot(
-    residual.reshape(rows.shape[0], -1), basis.reshape(size, -1).T, precision=numerics.PRECISION
-  )
-  if num_experts == 1:
+  if not isinstance(start, Filters):  # one expert
+    along = along_basis(rows - start, basis)
     dot = functools.partial(jnp.dot, precision=numerics.PRECISION)
     return DecoderSums(dot(seen.T, seen)[None], dot(seen.T, along)[None])
-  both = jnp.concatenate([seen, along], axis=1)
-  sums = sum_products_by_group(index, seen, both, num_groups=num_experts)
+  index, residual = residuals(rows, start)
+  both = jnp.concatenate([seen, along_basis(residual, basis)], axis=1)
+  sums = sum_products_by_group(index, seen, both, num_groups=start.num_filters)
   return DecoderSums(sums[..., : seen.shape[1]], sums[..., seen.shape[1] :])
-
-
-@jax.jit
-def add_sums(a: DecoderSums, b: DecoderSums) -> DecoderSums:
-  """Sums over the union of two disjoint sets of positions."""
-  return jax.tree.map(jnp.add, a, b)
 
 
 @jax.jit

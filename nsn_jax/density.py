@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nsn_jax import checks, numerics
 from nsn_jax.filters import Filters, check_filters, check_patches, similarity
-from nsn_jax.network import NSN, check_images, first_map, layer_map
+from nsn_jax.network import NSN, check_images, first_map, seen_maps
 from nsn_jax.patches import extract_patches
 
 __all__ = ["LayerFit", "layer_fits", "log_density", "patch_log_density"]
@@ -62,9 +62,7 @@ def log_density(
 
 @jax.jit
 def _image_densities(nsn: NSN, images: jax.Array) -> jax.Array:
-  maps = first_map(images, nsn.whitening)
-  for filters, layer in zip(nsn.filters[:-1], nsn.config.layers[:-1], strict=True):
-    maps = layer_map(maps, filters, layer)
+  maps = seen_maps(nsn, images, count=nsn.num_layers - 1)[-1]
   top = nsn.config.layers[-1]
   patches = extract_patches(maps, top.kernel, top.stride)
   assert nsn.prior is not None

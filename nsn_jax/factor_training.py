@@ -7,6 +7,8 @@ import numpy.typing as npt
 from nsn_jax import em, factors, stream
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Factors, Filters
+from nsn_jax.grouped import add_sums
+from nsn_jax.host_random import generator
 from nsn_jax.patches import num_positions
 from nsn_jax.progress import Log
 
@@ -44,11 +46,11 @@ def train_factors(
   if rank:
     few = max(min(_BASIS_PATCHES, memory_budget // (8 * values)), 2)
     some = stream.sample_patches(basis_key, maps, *window, few)
-    basis = factors.leading_directions(basis_key, some, filters)
+    basis = factors.leading_directions(basis_key, factors.residuals(some, filters)[1])
     rank = min(rank, basis.shape[0])
   rows = np.arange(maps.num_images)
   if positions > 1 and maps.num_images * positions > config.sample_patches:
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(rows_key)).ravel())
+    rng = generator(rows_key)
     rows = np.sort(rng.permutation(rows)[: max(config.sample_patches // positions, 1)])
   report, size = log.preparing("factors"), len(rows) * positions
   indices: list[npt.NDArray[np.int32]] = []
@@ -59,7 +61,7 @@ def train_factors(
     every = jax.tree.map(lambda *x: np.concatenate(x), *held)
     held.clear()
     found = factors.moments(every, num_filters=filters.num_filters)
-    return found if total is None else factors.add_moments(total, found)
+    return found if total is None else add_sums(total, found)
 
   done = since = 0
   for patches, count in stream.patch_batches(maps, *window, rows):

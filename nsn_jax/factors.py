@@ -28,12 +28,13 @@ from nsn_jax.range_finder import range_finder
 __all__ = [
   "Coordinates",
   "Moments",
-  "add_moments",
+  "along_basis",
   "coordinates",
   "fit_factors",
   "leading_directions",
   "moments",
   "reconstruct",
+  "residuals",
 ]
 
 #: Directions that loadings are kept in, at most. Those of 900 filters of 12,000 values are then
@@ -58,34 +59,38 @@ class Moments(NamedTuple):
 
 
 def leading_directions(
-  key: jax.Array, patches: jax.Array, filters: Filters, most: int = _MOST_DIRECTIONS
+  key: jax.Array, residual: jax.Array, most: int = _MOST_DIRECTIONS
 ) -> jax.Array:
-  """Orthonormal directions in which patches leave their filters' means, leading first.
+  """Orthonormal directions in which patches leave what they are compared with, leading first.
 
   Args:
     key: PRNG key.
-    patches: float32 [n, kh, kw, C], n at least the number of directions.
-    filters: K filters of that patch shape.
+    residual: patches about a mean, float32 [n, kh, kw, C].
     most: directions.
 
   Returns:
     float32 [B, kh, kw, C], B = D for patches of few values.
   """
-  d = filters.num_values
-  window = filters.mean.shape[1:]
-  size = min(most, d, patches.shape[0])
+  n, *window = residual.shape
+  d = math.prod(window)
+  size = min(most, d, n)
   if size == d:
     return jnp.asarray(np.eye(d, dtype=np.float32).reshape(d, *window))
-  found, _ = range_finder(key, _residual(patches, filters)[1], size=size)
+  found, _ = range_finder(key, residual.reshape(n, d), size=size)
   return found.reshape(size, *window)
 
 
 @jax.jit
-def _residual(patches: jax.Array, filters: Filters) -> tuple[jax.Array, jax.Array]:
-  """Filter of each patch by Eq 1, [n], and the patch about its mean, [n, D]."""
+def residuals(patches: jax.Array, filters: Filters) -> tuple[jax.Array, jax.Array]:
+  """Filter of each patch by Eq 1, [n], and the patch about its mean, [n, kh, kw, C]."""
   index = em.assign(patches, filters).index
-  flat = patches.reshape(patches.shape[0], -1)
-  return index, flat - filters.mean.reshape(filters.num_filters, -1)[index]
+  return index, patches - filters.mean[index]
+
+
+def along_basis(residual: jax.Array, basis: jax.Array) -> jax.Array:
+  """Coordinates [n, B] of patches about a mean, [n, kh, kw, C]."""
+  n, size = residual.shape[0], basis.shape[0]
+  return jnp.dot(residual.reshape(n, -1), basis.reshape(size, -1).T, precision=numerics.PRECISION)
 
 
 class Coordinates(NamedTuple):
@@ -105,9 +110,9 @@ class Coordinates(NamedTuple):
 @jax.jit
 def coordinates(patches: jax.Array, filters: Filters, basis: jax.Array) -> Coordinates:
   """Coordinates of patches [n, kh, kw, C] about their filters' means, in a basis [B, kh, kw, C]."""
-  index, residual = _residual(patches, filters)
-  along = jnp.dot(residual, basis.reshape(-1, filters.num_values).T, precision=numerics.PRECISION)
-  return Coordinates(index, along, jnp.sum(residual * residual, axis=1))
+  index, residual = residuals(patches, filters)
+  square = jnp.sum(residual * residual, axis=(1, 2, 3))
+  return Coordinates(index, along_basis(residual, basis), square)
 
 
 @functools.partial(jax.jit, static_argnames="num_filters")
@@ -119,12 +124,6 @@ def moments(found: Coordinates, *, num_filters: int) -> Moments:
     sum_products_by_group(index, along, along, num_groups=num_filters),
     em.sum_by_filter(square, index, num_filters),
   )
-
-
-@jax.jit
-def add_moments(a: Moments, b: Moments) -> Moments:
-  """Moments of the union of two disjoint sets of patches."""
-  return jax.tree.map(jnp.add, a, b)
 
 
 def _leading_eigenpairs(matrices: jax.Array, rank: int) -> tuple[jax.Array, jax.Array]:
@@ -184,13 +183,12 @@ def reconstruct(patches: jax.Array, filters: Filters) -> jax.Array:
   Returns:
     float32 [n, kh, kw, C].
   """
-  index, residual = _residual(patches, filters)
+  index, residual = residuals(patches, filters)
   mean = filters.mean[index]
   if filters.factors is None:
     return mean
   loading, basis, rest = filters.factors
-  d = filters.num_values
-  along = jnp.dot(residual, basis.reshape(-1, d).T, precision=numerics.PRECISION)
+  along = along_basis(residual, basis)
   own = loading[index]
   # Loadings are at right angles, so that the posterior is one number a factor.
   length = jnp.sum(own * own, axis=-1)

@@ -5,19 +5,28 @@ a [groups, n] array is made.
 """
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from nsn_jax import numerics
 
-__all__ = ["apply_by_group", "sum_products_by_group"]
+__all__ = ["add_sums", "apply_by_group", "sum_products_by_group"]
 
 #: Rows of a group that are multiplied at once.
 _BLOCK = 32
 #: Rows a group up to which each row takes its own matrix, which costs the memory of all of them.
 _FEW = 2
+
+
+_Sums = TypeVar("_Sums")
+
+
+@jax.jit
+def add_sums(a: _Sums, b: _Sums) -> _Sums:
+  """Sums over the union of two disjoint sets, of any pytree of sums."""
+  return jax.tree.map(jnp.add, a, b)
 
 
 class _Blocks(NamedTuple):

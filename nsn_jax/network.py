@@ -28,6 +28,7 @@ __all__ = [
   "first_map",
   "layer_map",
   "map_sizes",
+  "seen_maps",
 ]
 
 
@@ -111,14 +112,13 @@ def first_map(images: jax.Array, whitening: Whitening | None) -> jax.Array:
   return to_unit(images) if whitening is None else whiten(images, whitening)
 
 
-@jax.jit
-def _encode(nsn: NSN, images: jax.Array) -> tuple[jax.Array, ...]:
-  maps = first_map(images, nsn.whitening)
-  found = []
-  for filters, layer in zip(nsn.filters, nsn.config.layers, strict=False):
-    maps = layer_map(maps, filters, layer)
-    found.append(maps)
-  return tuple(found)
+@functools.partial(jax.jit, static_argnames="count")
+def seen_maps(nsn: NSN, images: jax.Array, *, count: int) -> tuple[jax.Array, ...]:
+  """What the first layer sees, and the maps of the first `count` layers."""
+  maps = [first_map(images, nsn.whitening)]
+  for filters, layer in zip(nsn.filters[:count], nsn.config.layers[:count], strict=True):
+    maps.append(layer_map(maps[-1], filters, layer))
+  return tuple(maps)
 
 
 def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
@@ -135,7 +135,7 @@ def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
     ValueError: for images that are not as above, or not what the network was trained on.
   """
   images = check_images(nsn, images)
-  return _encode(nsn, jnp.asarray(images))
+  return seen_maps(nsn, jnp.asarray(images), count=nsn.num_layers)[1:]
 
 
 def check_sound(name: str, nsn: Any) -> None:

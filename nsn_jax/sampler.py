@@ -109,7 +109,7 @@ def decode_layer(
   n, h, w, k = feature_map.shape
   window = filters.mean.shape[1:]
   stride = static.layer.stride
-  if decoder is not None and decoder.mean is not None:
+  if decoder is not None and decoder.kind == "linear":
     patches = decoded_patches(feature_map, decoder, filters, None)
     return jnp.asarray(knobs.beta) * stitch_patches(patches, stride)
   num_draws = static.num_draws if decoder is None else 1

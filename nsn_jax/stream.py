@@ -13,6 +13,7 @@ from nsn_jax import budgets, em
 from nsn_jax.basis import Basis, coordinates
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
+from nsn_jax.host_random import generator
 from nsn_jax.network import first_map, layer_map, map_sizes
 from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.progress import OnFraction
@@ -195,7 +196,7 @@ def sample_patches(
   per_image = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
   num_patches = min(num_patches, stream.num_images * per_image)
   # Image and position draws are the host's: the images lie there.
-  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+  rng = generator(key)
   each = min(max(-(-num_patches // stream.num_images), _PATCHES_PER_IMAGE), per_image)
   num_images = min(-(-num_patches // each), stream.num_images)
   chosen = np.sort(rng.permutation(stream.num_images)[:num_images])

@@ -11,6 +11,7 @@ import sklearn.decomposition
 from nsn_jax import factors, training
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Factors, Filters, check_filters
+from nsn_jax.grouped import add_sums
 
 KEY = jax.random.key(0)
 WINDOW, RANK = (2, 3, 2), 3
@@ -38,12 +39,12 @@ def _clusters(count: int = 900) -> tuple[np.ndarray, np.ndarray, Filters]:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[np.ndarray, np.ndarray, Filters]:
   patches, index, filters = _clusters()
-  basis = factors.leading_directions(KEY, jnp.asarray(patches), filters)
+  basis = factors.leading_directions(KEY, factors.residuals(jnp.asarray(patches), filters)[1])
   total = None
   for part in (patches[:400], patches[400:]):
     found = factors.coordinates(jnp.asarray(part), filters, basis)
     added = factors.moments(found, num_filters=3)
-    total = added if total is None else factors.add_moments(total, added)
+    total = added if total is None else add_sums(total, added)
   found = factors.fit_factors(total, basis, rank=RANK)
   return patches, index, filters._replace(factors=found)
 
@@ -106,7 +107,7 @@ def test_filters_of_few_patches_have_finite_factors():
   patches = np.zeros((5, *WINDOW), np.float32)
   patches[4] += 9.0
   filters = Filters(jnp.asarray(patches[[0, 4, 4]]) + 0.0, jnp.asarray([1e-4, 1e-4, 2e-4]))
-  basis = factors.leading_directions(KEY, jnp.asarray(patches), filters)
+  basis = factors.leading_directions(KEY, factors.residuals(jnp.asarray(patches), filters)[1])
   found = factors.coordinates(jnp.asarray(patches), filters, basis)
   fitted = factors.fit_factors(factors.moments(found, num_filters=3), basis, rank=2)
   assert all(np.isfinite(x).all() for x in fitted)
@@ -117,7 +118,9 @@ def test_leading_directions_of_many_values_are_a_few_hundred():
   rng = np.random.default_rng(0)
   patches = jnp.asarray(rng.standard_normal((400, 6, 6, 30)).astype(np.float32))
   filters = Filters(patches[:2], jnp.ones(2))
-  found = np.asarray(factors.leading_directions(KEY, patches, filters)).reshape(-1, 1080)
+  found = np.asarray(
+    factors.leading_directions(KEY, factors.residuals(patches, filters)[1])
+  ).reshape(-1, 1080)
   assert len(found) == 256
   np.testing.assert_allclose(found @ found.T, np.eye(256), atol=1e-5)
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsn_jax import checks
+from nsn_jax.host_random import generator
 from nsn_jax.metrics import inputs
 
 __all__ = ["KernelDistance", "kernel_distance"]
@@ -60,7 +61,7 @@ def kernel_distance(
   inputs.same_width(left, right)
   checks.integer("num_subsets", num_subsets, 1)
   checks.integer("subset_size", subset_size, 2, min(len(left), len(right)))
-  rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+  rng = generator(key)
   estimates = []
   for _ in range(num_subsets):
     rows, others = (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from absl import flags
 from PIL import Image
 
@@ -82,6 +83,16 @@ def given(launcher: ModuleType, *arguments: str) -> Iterator[None]:
   finally:
     for name in set(flags.FLAGS) - before:
       delattr(flags.FLAGS, name)
+
+
+def write_scenes(rng: np.random.Generator, folder: pathlib.Path, each: int) -> None:
+  """Labelled photographs of noise, so many of each of two classes and both splits."""
+  for split in ("train", "test"):
+    for name in ("sea", "street"):
+      (folder / split / name).mkdir(parents=True)
+      for number in range(each):
+        pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
 
 
 def picture_size(path: pathlib.Path) -> tuple[int, int]:

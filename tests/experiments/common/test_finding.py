@@ -5,13 +5,13 @@ import pathlib
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from experiments.common import finding, judging
 from experiments.common.halves import halves
 from nsn_jax import data, metrics
 from nsn_jax.metrics.classifier import cache
 from nsn_jax.metrics.classifier import training as classifier_training
+from tests.experiments import helpers
 
 
 @pytest.fixture
@@ -58,12 +58,7 @@ def test_photographs_without_labels_are_compared_with_themselves_by_a_finder_of_
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   rng = np.random.default_rng(0)
-  for split in ("train", "test"):
-    for name in ("sea", "street"):
-      (tmp_path / split / name).mkdir(parents=True)
-      for number in range(3):
-        pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(tmp_path / split / name / f"{number}.png")
+  helpers.write_scenes(rng, tmp_path, 3)
   monkeypatch.setitem(judging._RECIPES, "folder", judging._RECIPES["folder"] | {"num_epochs": 1})
   monkeypatch.setenv("NSN_JAX_CACHE", str(tmp_path / "cache"))
   faces = rng.integers(0, 256, (30, 16, 16, 3)).astype(np.uint8)

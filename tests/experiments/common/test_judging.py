@@ -4,10 +4,10 @@ import pathlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from experiments.common import judging
 from nsn_jax.metrics.classifier import training as classifier_training
+from tests.experiments import helpers
 
 
 def test_real_images_score_well_and_constant_ones_do_not(judge: judging.Judge) -> None:
@@ -26,11 +26,7 @@ def test_a_folder_of_photographs_is_judged_by_its_own_recipe(
   tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   rng = np.random.default_rng(0)
-  for split in ("train", "test"):
-    for name in ("sea", "street"):
-      (tmp_path / split / name).mkdir(parents=True)
-      pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
-      Image.fromarray(pixels).save(tmp_path / split / name / "0.png")
+  helpers.write_scenes(rng, tmp_path, 1)
   recipe = judging._RECIPES["folder"] | {"num_epochs": 2}
   monkeypatch.setitem(judging._RECIPES, "folder", recipe)
   monkeypatch.setenv("NSN_JAX_CACHE", str(tmp_path / "cache"))
