@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nsn_jax import checks, numerics
 from nsn_jax.filters import Filters, check_filters, check_patches, similarity
-from nsn_jax.network import NSN, check_images, first_map, seen_maps
+from nsn_jax.network import NSN, check_images, first_map, map_sizes, seen_maps
 from nsn_jax.patches import extract_patches
 
 __all__ = ["LayerFit", "layer_fits", "log_density", "patch_log_density"]
@@ -53,6 +53,12 @@ def log_density(
   checks.integer("batch_size", batch_size, 1)
   if nsn.prior is None:
     raise ValueError("nsn: expected a whole network, whose prior was trained, got none")
+  top = map_sizes(images.shape[1:3], nsn.config.layers)[-1]
+  if top != (1, 1):  # A prior is of one position.
+    raise ValueError(
+      "images: expected the size that the network was trained on, at which its last layer ends at "
+      f"1x1, got {images.shape[1]}x{images.shape[2]}, at which it ends at {top[0]}x{top[1]}"
+    )
   starts = range(0, len(images), batch_size)
   found = [
     np.asarray(_image_densities(nsn, jnp.asarray(images[i : i + batch_size]))) for i in starts
@@ -148,7 +154,9 @@ def layer_fits(
 
   Returns:
     One `LayerFit` a layer, over all patches of the images, pixels first. A layer's values are those
-    of the map that it sees: whitened pixels, or the features of the layer below.
+    of the map that it sees: whitened pixels, or the features of the layer below. Filters that have
+    factors are taken with them, and the last layer's by the network's prior, where it has one: its
+    log-density is then the mean of the function of that name.
 
   Raises:
     ValueError: for arguments that are not as above.
@@ -167,9 +175,15 @@ def _means(nsn: NSN, images: jax.Array) -> jax.Array:
   """[L, 2]: mean best similarity and mean log-density of each layer's patches."""
   maps = first_map(images, nsn.whitening)
   found = []
-  for filters, layer in zip(nsn.filters, nsn.config.layers, strict=False):
+  for index, (filters, layer) in enumerate(zip(nsn.filters, nsn.config.layers, strict=False)):
     patches = extract_patches(maps, layer.kernel, layer.stride)
     s = similarity(patches, filters)
-    found.append(jnp.stack([s.max(axis=-1).mean(), _mixture(s, filters).mean()]))
+    is_last = index + 1 == len(nsn.config.layers)
+    share = nsn.prior.share if is_last and nsn.prior is not None else None
+    if filters.factors is None:
+      logs = _mixture(s, filters, share)
+    else:
+      logs = patch_log_density(patches, filters, share)
+    found.append(jnp.stack([s.max(axis=-1).mean(), logs.mean()]))
     maps = jax.nn.sigmoid(s)
   return jnp.stack(found)

@@ -72,7 +72,8 @@ def test_layer_fits_are_the_layers_own_numbers(nsn):
     best = nsn_jax.similarity(patches, filters).max(-1).mean()
     # Batches of another size, and sums in another order.
     assert fit.mean_similarity == pytest.approx(float(best), rel=1e-4)
-    mean = float(density.patch_log_density(patches, filters).mean())
+    share = nsn.prior.share if filters is nsn.filters[-1] else None
+    mean = float(density.patch_log_density(patches, filters, share).mean())
     assert fit.log_density == pytest.approx(mean, rel=1e-4)
   # Images unlike the training's are less likely: noise.
   noise = np.asarray(jax.random.uniform(jax.random.key(0), images.shape))
@@ -151,6 +152,27 @@ def test_images_of_another_kind_are_outliers(decoded_digits):
   labels = np.repeat([0, 1], 600)
   assert roc_auc_score(labels, -np.concatenate([own, upside_down])) > 0.95
   np.testing.assert_allclose(density.log_density(nsn, images[:9], batch_size=4), own[:9], rtol=1e-5)
+
+
+def test_the_last_layers_fit_is_of_the_whole_mixture(decoded_digits):
+  nsn, images = decoded_digits
+  last = density.layer_fits(nsn, images[:60])[-1]
+  assert last.log_density == pytest.approx(
+    float(density.log_density(nsn, images[:60]).mean()), 1e-5
+  )
+  # Not that of filters without factors and of one weight, as they stood in Table 1 once.
+  plain = dataclasses.replace(nsn, prior=None, filters=_without_factors(nsn.filters))
+  assert abs(density.layer_fits(plain, images[:60])[-1].log_density - last.log_density) > 0.01
+
+
+def _without_factors(filters: tuple[Filters, ...]) -> tuple[Filters, ...]:
+  return (*filters[:-1], filters[-1]._replace(factors=None))
+
+
+def test_images_of_another_size_have_no_density(nsn):
+  plain = dataclasses.replace(nsn, whitening=None)
+  with pytest.raises(ValueError, match=r"^images: expected the size .* got 42x42, .* ends at 2x2$"):
+    density.log_density(plain, np.zeros((1, 42, 42, 1), np.uint8))
 
 
 def test_a_network_without_a_prior_has_no_density(decoded_digits):

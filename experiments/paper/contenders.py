@@ -29,7 +29,8 @@ class Contender:
     num_parameters: that sampling needs.
     num_networks: that were trained.
     sequential_steps: of a sample, one after the other.
-    density: of held-out images by a key: the kind of number, and plain values.
+    density: of held-out images by a key: the kind of number, and plain values: "layers", of each
+      layer's map as `nsn_jax.density.layer_fits` has them, or "bits", of pixels.
     is_adversarial: whether its samples may collapse.
     num_filters: found in each layer; None where the size is given.
     facts: what training was asked for, on what it ran, and its time in seconds.

@@ -110,7 +110,8 @@ def _sections(root: pathlib.Path, shown: Sequence[Shown]) -> list[Section]:
       "compares with PixelRNN, VAE and GAN, in words: the number of networks, whether the size is "
       "found, stability of training, whether pixels come in parallel, explicit density.",
       list(_table1(root)),
-      "densities of the columns are of different things and cannot be compared with each other; "
+      "densities of the columns are of different things and cannot be compared with each other: "
+      "nats of the maps that layers see, more of which is better, and bits of pixels, fewer; "
       "the baselines' trainings are as short as the table says.",
     ),
     Section(

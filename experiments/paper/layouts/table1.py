@@ -26,6 +26,7 @@ _LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
   ("steps one after the other", lambda row: str(row["num_steps"])),
   ("pixels come together", lambda row: "yes" if row["pixels_come_together"] else "no"),
   ("density", lambda row: row["density"]["kind"]),
+  ("density is of", lambda row: _of(row["density"])),
   ("held-out density", lambda row: _density(row["density"])),
 )
 
@@ -63,10 +64,18 @@ def _scores(values: Sequence[float | None]) -> str:
   return " ".join("diverged" if value is None else f"{value:.2f}" for value in values)
 
 
-def _density(found: Row) -> str:
+def _of(found: Row) -> str:
+  """What a density is of: one of maps and one of pixels cannot be compared."""
   if "layers" in found:
-    return " ".join(f"{layer['log_density']:+.2f}" for layer in found["layers"])
-  return f"{found['bits']:.3f}" if "bits" in found else "-"
+    return "the map each layer sees"
+  return "pixels" if "bits" in found else "-"
+
+
+def _density(found: Row) -> str:
+  """Log-densities of a network's maps, more of which is better; bits of pixels, fewer of which."""
+  if "layers" in found:
+    return " ".join(f"{layer['log_density']:+.2f}" for layer in found["layers"]) + " nats"
+  return f"{found['bits']:.3f} bits" if "bits" in found else "-"
 
 
 def as_text(rows: Sequence[Row]) -> str:
