@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nsn_jax import baselines
+from nsn_jax.pixel_range import to_signed
 from tests.baselines.helpers import KEY, SHAPE, small
 
 
@@ -30,6 +31,21 @@ def test_vae_divergence_equals_numpys():
   mean, variance = codes[:, :3], np.exp(codes[:, 3:])
   expected = 0.5 * (variance + mean**2 - 1 - np.log(variance)).sum(axis=1).mean()
   assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_images_bits_are_its_own_part_of_the_bound(images):
+  model = small("vae")
+  state = model.init(KEY)
+  bits = np.asarray(model.bits(KEY, state, to_signed(images)))
+  assert bits.shape == (23,)
+  # Sums of float32 in another order.
+  assert bits.mean() == pytest.approx(model.held_out_density(KEY, state, images).bits, rel=1e-6)
+  # Grey is log 2 a value, one bit, of a decoder of zeros; and what one image is, others do not see.
+  zeros = jax.tree.map(jnp.zeros_like, state)
+  np.testing.assert_allclose(model.bits(KEY, zeros, to_signed(images)), 1.0, rtol=1e-6)
+  others = images.copy()
+  others[1:] = 0
+  np.testing.assert_allclose(model.bits(KEY, state, to_signed(others))[0], bits[0], rtol=1e-5)
 
 
 def test_the_vae_learns(images):

@@ -33,6 +33,7 @@ LAUNCHERS = {
   "paper.arithmetic",
   "studies.epsilon",
   "studies.growth_vs_kmeans",
+  "studies.outliers",
   "studies.speed",
 }
 

@@ -1,7 +1,7 @@
 """The page of all commands, one row an artefact: command, data, time, our number, the paper's."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from experiments.common import tables
 from experiments.paper import layouts, published
@@ -178,6 +178,15 @@ def _studies(results: Results) -> Iterator[Artefact]:
     f"ahead by {' / '.join(f'{gain:.4f}' for gain in gains)} in mean best similarity",
     "-",
   )
+  outliers = results.json("mnist/outliers.json")
+  yield Artefact(
+    "densities as outlier scores",
+    "studies.outliers --model=... --others=fashion_mnist --workdir=...",
+    results.title("mnist"),
+    tables.seconds(outliers.get("seconds")),
+    _areas(outliers["rows"]) if outliers else "-",
+    "-",
+  )
   speed = results.json("tables/speed.json")
   ratios = [row["nsn_jax"] for row in speed["em"]]
   yield Artefact(
@@ -188,3 +197,10 @@ def _studies(results: Results) -> Iterator[Artefact]:
     f"an EM pass in {min(ratios):.2f} to {max(ratios):.2f} bare products",
     "-",
   )
+
+
+def _areas(rows: Sequence[Mapping[str, Any]]) -> str:
+  """The AUROCs of the first kind of outliers, in words."""
+  kind = next(iter(rows[0]["auroc"]))
+  areas = ", ".join(f"{row['density']} {row['auroc'][kind]:.3f}" for row in rows)
+  return f"AUROC of {kind}: {areas}"

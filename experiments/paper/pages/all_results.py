@@ -114,6 +114,7 @@ def _dataset(results: Results, folder: str) -> dict[str, Any]:
       }
       for preset, name in growth.items()
     ],
+    "outliers": _outliers(results, f"{folder}/outliers.json"),
     "baselines": list(_baselines(results, folder)),
   }
 
@@ -159,6 +160,18 @@ def _figures(results: Results, folder: str) -> Iterator[dict[str, Any]]:
 def _epsilon(found: Mapping[str, Any]) -> list[list[str]] | None:
   """The table of scores, where labels give any."""
   return layouts.epsilon.cells(found["rows"]) if "score" in found["rows"][0] else None
+
+
+def _outliers(results: Results, name: str) -> dict[str, Any] | None:
+  """Densities as outlier scores, where they are there."""
+  found = results.json(name)
+  if not found:
+    return None
+  return {
+    "caption": layouts.outliers.caption(found),
+    "table": tables.markdown(layouts.outliers.cells(found["rows"]), left=2),
+    "made": results.made(name),
+  }
 
 
 def _copies(found: Mapping[str, Any]) -> str:

@@ -52,6 +52,29 @@ def test_a_changed_number_makes_pages_stale_and_writing_mends_them(clone):
   assert "7.65 +- " in (clone / "experiments" / "results" / "README.md").read_text()
 
 
+def test_outlier_scores_are_shown_where_they_are_there(clone):
+  row = {
+    "density": "NSN",
+    "of": "the last layer's map",
+    "held_out": 2.5,
+    "auroc": {"clothes": 0.99},
+  }
+  found = {
+    "dataset": "mnist",
+    "num_images": 2000,
+    "rows": [row],
+    "revision": "abc",
+    "device": "CPU",
+  }
+  (clone / "experiments" / "results" / "mnist" / "outliers.json").write_text(json.dumps(found))
+  results_page.write(clone)
+  pages = [
+    (clone / "experiments" / name).read_text() for name in ("results/README.md", "README.md")
+  ]
+  assert re.search(r"\| NSN +\| the last layer's map +\| +\+2\.500 \| +0\.990 \|", pages[0])
+  assert "AUROC of clothes: NSN 0.990" in pages[1]
+
+
 def test_a_file_that_nothing_links_to_is_told(clone):
   shutil.copy(
     clone / "experiments" / "results" / "mnist" / "growth.png",
