@@ -13,7 +13,7 @@ __all__ = ["DECODERS", "PRIORS", "LayerConfig", "NetworkConfig", "SamplerConfig"
 PRIORS = ("noise", "mixture")
 #: What decodes a layer when sampling, and how a layer's own is fitted.
 DECODERS = ("fed", "exact", "drawn")
-FITTED_DECODERS = ("drawn", "corrected", "linear")
+FITTED_DECODERS = ("drawn", "corrected", "linear", "found")
 
 _LEAST_VARIANCE = float(np.finfo(np.float32).tiny)
 
@@ -48,7 +48,8 @@ class LayerConfig:
     rank: r, factors of each filter (`nsn_jax.factors`); 0 for the paper's filters. The mixture
       draws those of the last layer; below it they are part of the density alone.
     decoder: how the sampler decodes the layer (`nsn_jax.decoders`): "drawn", filters' means, as the
-      paper does; "corrected", these moved by a linear map of each filter; "linear", by one of all.
+      paper does; "corrected", these moved by a linear map of each filter; "linear", by one of all;
+      "found", whichever of them makes images like held-out ones (`nsn_jax.decoder_choice`).
     context: positions a side of the feature map that such a map sees, odd.
     num_features: of them, at most.
   """

@@ -1,7 +1,7 @@
 """Fitting decoders: exact ones on real maps, fed ones on what the layers above decode to."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsn_jax import decoders, factors
+from nsn_jax.decoder_choice import choose_decoder
 from nsn_jax.decoders import Decoder, DecoderSums
 from nsn_jax.filters import Filters
 from nsn_jax.grouped import add_sums
@@ -21,8 +22,8 @@ from nsn_jax.sampler import decode
 __all__ = ["train_exact", "train_fed"]
 
 #: Positions that a decoder is fitted on, images that it sees at the least, at most, and at a time.
-_POSITIONS = 150_000
-_LEAST_IMAGES, _MOST_IMAGES = 1_000, 4_000
+_POSITIONS = 600_000
+_LEAST_IMAGES, _MOST_IMAGES = 1_000, 16_000
 _MOST_AT_ONCE = 100
 #: Values that the positions of a batch see, at most.
 _VALUES_AT_ONCE = 1 << 25
@@ -32,6 +33,8 @@ _FIRST_POSITIONS = 4_096
 _LINEAR_DIRECTIONS, _CORRECTED_DIRECTIONS = 512, 256
 #: Features of an exact decoder, at most.
 _MOST_FEATURES = 1_024
+#: Images, and share of all at most, that decide between decoders and that none is fitted on.
+_HELD_OUT, _HELD_OUT_SHARE = 1_000, 0.25
 #: Ridges, as shares of a feature's variance.
 _EXACT_RIDGE, _FED_RIDGE = 1e-4, 1e-2
 
@@ -173,28 +176,60 @@ def train_fed(
 ) -> tuple[Decoder | None, ...] | None:
   """The decoders that layers are configured to have, from the last but one down.
 
-  The last layer has none: the prior draws what it decodes to.
+  Where a layer's is to be found, all kinds are tried on images that none was fitted on
+  (`nsn_jax.decoder_choice`). The last layer has none: the prior draws what it decodes to.
   """
   wanted = [index for index, layer in enumerate(nsn.config.layers[:-1]) if layer.decoder != "drawn"]
   if not wanted:
     return None
   images = _some(jax.random.fold_in(key, nsn.num_layers), images)
   starts = _reconstructed(nsn, images)
+  finds = any(nsn.config.layers[index].decoder == "found" for index in wanted)
+  num_held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(images))) if finds else 0
+  fitted_on, held = np.split(np.arange(len(images)), [len(images) - num_held])
   found: list[Decoder | None] = [None] * nsn.num_layers
   for done, index in enumerate(reversed(wanted)):
     layer = nsn.config.layers[index]
     above = dataclasses.replace(nsn, fed=tuple(found))
-    found[index] = _fit(
-      jax.random.fold_in(key, index),
-      nsn,
-      index,
-      images,
-      _fed_pairs(above, images, starts, index),
-      corrected=layer.decoder == "corrected",
-      logits=False,
-      context=layer.context,
-      num_features=layer.num_features,
-      ridge=_FED_RIDGE,
-      report=_part(report, done, len(wanted)),
-    )
+    fit_key, choice_key = jax.random.split(jax.random.fold_in(key, index))
+    pairs = _fed_pairs(above, images, starts, index)
+    kinds = ("corrected", "linear") if layer.decoder == "found" else (layer.decoder,)
+    tried: dict[str, Decoder | None] = {
+      kind: _fit(
+        fit_key,
+        nsn,
+        index,
+        images[fitted_on],
+        pairs,
+        corrected=kind == "corrected",
+        logits=False,
+        context=layer.context,
+        num_features=layer.num_features,
+        ridge=_FED_RIDGE,
+        report=_part(_part(report, done, len(wanted)), part, len(kinds)),
+      )
+      for part, kind in enumerate(kinds)
+    }
+    kind = kinds[0]
+    if layer.decoder == "found":
+      tried["drawn"] = None
+      batches = _held_out(choice_key, above, images, pairs, held, index)
+      kind, _ = choose_decoder(choice_key, above, index, tried, batches)
+    found[index] = tried[kind]
   return tuple(found)
+
+
+def _held_out(
+  key: jax.Array,
+  nsn: NSN,
+  images: npt.NDArray,
+  pairs: _Pairs,
+  rows: npt.NDArray[np.integer],
+  index: int,
+) -> Iterator[tuple[jax.Array, jax.Array]]:
+  """Batches of a layer's maps of some images: as the layers above decode them, and true ones."""
+  size = min(_MOST_AT_ONCE, len(rows))
+  for number, i in enumerate(range(0, len(rows) // size * size, size)):
+    batch = rows[i : i + size]
+    fed, _ = pairs(jax.random.fold_in(key, number), batch)
+    yield fed, seen_maps(nsn, jnp.asarray(images[batch]), count=index + 1)[-1]

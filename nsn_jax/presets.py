@@ -56,9 +56,9 @@ _BUILDINGS = (_COLOUR_FIRST, *(_COLOUR_TOP,) * 3, _COLOUR_TOP | {"min_patches": 
 
 #: Past the paper: more filters in the layer that limits, factors at the top, drawn as a mixture,
 #: and filters that meet at their edges.
-_BEST_MIDDLE = _LARGE_MIDDLE | {"max_filters": 448, "decoder": "corrected"}
+_BEST_MIDDLE = _LARGE_MIDDLE | {"max_filters": 448, "decoder": "found", "num_features": 256}
 _BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 8}
-_BEST_FIRST = {"decoder": "corrected", "context": 3}
+_BEST_FIRST = {"decoder": "found", "context": 3, "num_features": 384}
 
 _PRESETS = {
   # scikit-learn's digits, 1,438 of them: filters are held by fewer patches.
@@ -142,16 +142,15 @@ _PRESETS = {
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0)),
     (_COLOUR_FIRST, _COLOUR, _COLOUR, _COLOUR_TOP, _COLOUR_TOP | {"seeds_per_step": 48}),
   ),
-  # Pixels by one linear map: skin and sky are no strokes, and drawn filters are mosaics of them.
   "lfw-best": _network(
     _WINDOWS_64,
     (1.2, -1.9, 0.6, -1.2, -0.2),
     10.0,
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
     (
-      _COLOUR_FIRST | {"max_filters": 384, "decoder": "linear", "context": 3, "num_features": 96},
-      *(_COLOUR | {"max_filters": 384, "decoder": "corrected", "context": 3},) * 2,
-      _COLOUR_TOP | {"max_filters": 384, "decoder": "corrected"},
+      _COLOUR_FIRST | {"max_filters": 384} | _BEST_FIRST,
+      *(_COLOUR | {"max_filters": 384, "decoder": "found", "context": 3, "num_features": 192},) * 2,
+      _COLOUR_TOP | {"max_filters": 384, "decoder": "found", "num_features": 96},
       _COLOUR_TOP | {"seeds_per_step": 48, "min_patches": 6, "max_filters": 600, "rank": 12},
     ),
   ),
