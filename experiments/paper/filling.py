@@ -3,8 +3,10 @@
     python -m experiments.paper.filling --dataset=mnist --model=... --workdir=runs/filling
 
 For each mask the folder holds a picture (a row an image: original, occluded, several draws of NSN,
-one of four rounds, and the others' fillings) and `filling.json` holds, for each mask and method,
-PSNR and SSIM inside the mask over held-out images. The others: the mean training image, the
+four rounds, the mean, and the others' fillings) and `filling.json` holds, for each mask and method,
+PSNR and SSIM inside the mask over held-out images. "NSN" is as in the paper; "4 rounds" begins with
+the hidden pixels' mean given the visible ones, and "mean" is that, as the first layer decodes it:
+the least error, and the least detail. The others: the mean training image, the
 training image that is nearest by its visible pixels, and scikit-image's biharmonic inpainting,
 which continues the border smoothly.
 """
@@ -65,8 +67,9 @@ def fillings(
   visible = ~mask[..., None]
   unit = images.astype(np.float32) / _WHITE
   mean = (training.mean(axis=0) / _WHITE).astype(np.float32)
-  paper = applications.fill(key, nsn, unit, mask, _NUM_DRAWS)
+  paper = applications.fill(key, nsn, unit, mask, _NUM_DRAWS, background=0.0)
   rounds = applications.fill(key, nsn, unit, mask, num_rounds=_NUM_ROUNDS)
+  mean_given = applications.fill(key, nsn, unit, mask, layer=0)
   nearest = metrics.nearest(training[:, ~mask], images[:, ~mask])
   inpainted = np.stack(
     [restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image in unit * visible]
@@ -74,6 +77,7 @@ def fillings(
   return {
     "NSN": np.clip(paper, 0.0, 1.0),
     "NSN, 4 rounds": np.clip(rounds, 0.0, 1.0),
+    "NSN, mean": np.clip(mean_given, 0.0, 1.0),
     "mean image": np.where(visible, unit, mean)[None],
     "nearest image": np.where(visible, unit, training[nearest.position] / _WHITE)[None],
     "biharmonic": np.clip(inpainted, 0.0, 1.0)[None],
@@ -139,8 +143,8 @@ def occlude(
       shown,
       folder / f"filling_{name.replace(' ', '_')}.png",
       columns=len(columns),
-      title=f"original, occluded, {_NUM_DRAWS} draws of NSN, four rounds, mean image, nearest "
-      "image, biharmonic",
+      title=f"original, occluded, {_NUM_DRAWS} draws of NSN, four rounds, mean given the rest, "
+      "mean image, nearest image, biharmonic",
     )
   return rows
 

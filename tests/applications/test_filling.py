@@ -8,6 +8,7 @@ import pytest
 
 import nsn_jax
 from nsn_jax import applications
+from nsn_jax.applications.conditional import conditional_mean
 
 KEY = jax.random.key(0)
 
@@ -53,6 +54,36 @@ def test_a_second_round_begins_with_the_first_ones_filling(nsn, images):
   assert (np.asarray(one) != np.asarray(two)).any()
 
 
+def test_hidden_pixels_begin_with_their_mean_given_the_visible_ones(nsn, images):
+  mask = np.zeros((28, 28), bool)
+  mask[10:18, 10:18] = True
+  unit = images / np.float32(255)
+  given = conditional_mean(unit, mask, nsn.whitening, nsn.config.whitening_epsilon)
+  # Decoded by the lowest layer alone, that is nearly what comes out; the last layer draws an image.
+  lowest, last = (applications.fill(KEY, nsn, images, mask, layer=layer) for layer in (0, None))
+  pixel_key = jax.random.split(jax.random.split(jax.random.split(KEY, 1)[0], 1)[0])[1]
+  expected = nsn_jax.decode(
+    pixel_key,
+    nsn,
+    nsn_jax.encode(nsn, given)[0],
+    dataclasses.replace(nsn.config.sampler, beta=1.0, decoder="exact"),
+    layer=0,
+  )
+  hidden = np.asarray(lowest)[0][:, mask]
+  np.testing.assert_allclose(hidden, np.asarray(expected)[:, mask], atol=1e-4)
+  assert np.abs(np.asarray(last)[0][:, mask] - hidden).max() > 0.05
+
+
+def test_without_whitening_hidden_pixels_begin_black(nsn, images):
+  config = dataclasses.replace(nsn.config, whitening_epsilon=None)
+  plain = dataclasses.replace(nsn, whitening=None, config=config, contrast=None)
+  mask = np.zeros((28, 28), bool)
+  mask[9:20, 5:23] = True
+  found = applications.fill(KEY, plain, images, mask)
+  black = applications.fill(KEY, plain, images, mask, background=0.0)
+  np.testing.assert_array_equal(found, black)
+
+
 def test_fill_errors(nsn, images):
   mask = np.zeros((28, 28), bool)
   with pytest.raises(ValueError, match=r"mask: expected bool \[28, 28\] or \[5, 28, 28\], got int"):
@@ -65,6 +96,8 @@ def test_fill_errors(nsn, images):
   for background in (np.zeros((28, 28)), 1.5, np.full((28, 28, 1), 200, np.uint8), float("nan")):
     with pytest.raises(ValueError, match=r"background: expected one number in \[0, 1\], or \[28"):
       applications.fill(KEY, nsn, images, mask, background=background)
+  with pytest.raises(ValueError, match="layer: expected an integer"):
+    applications.fill(KEY, nsn, images, mask, layer=nsn.num_layers)
   first = nsn_jax.NSN(nsn.filters[:1], nsn.whitening, nsn.config)
   with pytest.raises(ValueError, match="nsn: expected a network of at least two layers, got 1"):
     applications.fill(KEY, first, images, mask)
