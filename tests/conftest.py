@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 
 import jax
@@ -29,6 +30,30 @@ def _on_event(event: str, _seconds: float, **_kwargs: object) -> None:
 
 
 jax.monitoring.register_event_duration_secs_listener(_on_event)
+
+
+_PROGRAMS = pytest.StashKey[tempfile.TemporaryDirectory]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+  """Programs are compiled once for all processes, also those that tests start."""
+  if hasattr(config, "workerinput") or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    return
+  config.stash[_PROGRAMS] = tempfile.TemporaryDirectory()
+  settings = {
+    "jax_compilation_cache_dir": config.stash[_PROGRAMS].name,
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+  }
+  for name, value in settings.items():
+    os.environ[name.upper()] = str(value)  # of processes that are yet to start
+    jax.config.update(name, value)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+  """Deletes the programs."""
+  if _PROGRAMS in config.stash:
+    config.stash[_PROGRAMS].cleanup()
 
 
 @pytest.fixture(autouse=True, scope="module")
