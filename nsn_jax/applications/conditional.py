@@ -54,5 +54,5 @@ def conditional_mean(
       visible = rows[np.ix_(own, np.flatnonzero(~mask))][..., channel] - mean[~mask, channel]
       weight = np.linalg.solve(among, visible.T)
       given = mean[mask, channel] + (covariance[np.ix_(mask, ~mask)] @ weight).T
-      found[np.ix_(own, np.flatnonzero(mask), [channel])] = given[..., None]
+      found[own[:, None], np.flatnonzero(mask), channel] = given
   return np.clip(found, 0.0, 1.0).astype(np.float32).reshape(n, h, w, c)
