@@ -1,7 +1,7 @@
 """Fitting decoders: exact ones on real maps, fed ones on what the layers above decode to."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,10 @@ from nsn_jax.sampler import decode
 
 __all__ = ["train_exact", "train_fed"]
 
-#: Positions that a decoder is fitted on, images that it sees at the least, at most, and at a time.
-_POSITIONS = 600_000
+#: Positions that a fed decoder is fitted on: its filters' own maps need some thousand each. One
+#: map for all needs fewer.
+_POSITIONS, _EXACT_POSITIONS = 600_000, 150_000
+#: Images that a decoder sees at the least, at most, and at a time.
 _LEAST_IMAGES, _MOST_IMAGES = 1_000, 16_000
 _MOST_AT_ONCE = 100
 #: Values that the positions of a batch see, at most.
@@ -91,20 +93,21 @@ def _fit(
   index: int,
   images: npt.NDArray,
   pairs: _Pairs,
+  kinds: Sequence[str],
   *,
-  corrected: bool,
   logits: bool,
   context: int,
   num_features: int,
+  num_positions: int,
   ridge: float,
   report: OnFraction,
-) -> Decoder:
-  """Fits the decoder of a layer on the first images, which are in random order."""
+) -> dict[str, Decoder]:
+  """Fits a layer's decoders of some kinds on the first images, which are in random order."""
   filters = nsn.filters[index]
   feature_key, rows_key, basis_key, draw_key = jax.random.split(key, 4)
   height, width = map_sizes(images.shape[1:3], nsn.config.layers)[index]
   positions = height * width
-  count = min(max(_POSITIONS // positions, _LEAST_IMAGES), len(images))
+  count = min(max(num_positions // positions, _LEAST_IMAGES), len(images))
   context = min(context, *(side if side % 2 else side - 1 for side in (height, width)))
   values = positions * max(context**2 * filters.num_filters, filters.num_values)
   size = min(max(_VALUES_AT_ONCE // values, 1), _MOST_AT_ONCE, count)
@@ -122,23 +125,33 @@ def _fit(
   below = np.concatenate([np.asarray(patches).reshape(-1, *window) for _, patches in first])
   rng = generator(rows_key)
   rows = jnp.asarray(below[rng.permutation(len(below))[:_FIRST_POSITIONS]])
-  start: Filters | jax.Array = filters
-  mean = None
-  if corrected:
-    residual, most = factors.residuals(rows, filters)[1], _CORRECTED_DIRECTIONS
-  else:
-    start = mean = jnp.asarray(below.mean(axis=0))
-    residual, most = rows - mean, _LINEAR_DIRECTIONS
-  basis = factors.leading_directions(basis_key, residual, most)
-  total: DecoderSums | None = None
+  starts: dict[str, Filters | jax.Array] = {}
+  bases: dict[str, jax.Array] = {}
+  for kind in kinds:
+    if kind == "corrected":
+      starts[kind] = filters
+      residual, most = factors.residuals(rows, filters)[1], _CORRECTED_DIRECTIONS
+    else:
+      mean = jnp.asarray(below.mean(axis=0))
+      starts[kind] = mean
+      residual, most = rows - mean, _LINEAR_DIRECTIONS
+    bases[kind] = factors.leading_directions(basis_key, residual, most)
+  totals: dict[str, DecoderSums] = {}
   for done, (k, batch) in enumerate(zip(keys, batches, strict=True), 1):
+    # What is fed is the dear part: once for all kinds.
     feature_map, patches = first[done - 1] if done <= len(first) else pairs(k, batch)
-    found = decoders.decoder_sums(feature_map, patches, of, basis, start)
-    total = found if total is None else add_sums(total, found)
+    for kind in kinds:
+      found = decoders.decoder_sums(feature_map, patches, of, bases[kind], starts[kind])
+      totals[kind] = add_sums(totals[kind], found) if kind in totals else found
     report(done / len(batches))
-  assert total is not None
-  bias, weight = decoders.solve_decoder(total, ridge)
-  return Decoder(of, mean, basis, bias, weight)
+  decoded = {}
+  for kind in kinds:
+    bias, weight = decoders.solve_decoder(totals[kind], ridge)
+    start = starts[kind]
+    decoded[kind] = Decoder(
+      of, None if isinstance(start, Filters) else start, bases[kind], bias, weight
+    )
+  return decoded
 
 
 def _part(report: OnFraction, done: int, count: int) -> OnFraction:
@@ -152,22 +165,22 @@ def train_exact(
   """A linear decoder a layer, from real maps' logits to the patches below."""
   images, found = _some(jax.random.fold_in(key, nsn.num_layers), images), []
   for index, filters in enumerate(nsn.filters):
-    found.append(
-      _fit(
-        jax.random.fold_in(key, index),
-        nsn,
-        index,
-        images,
-        _exact_pairs(nsn, images, index),
-        corrected=False,
-        logits=True,
-        # As many distances as values determine a patch; of fewer, the neighbours' help.
-        context=1 if filters.num_filters >= filters.num_values else 3,
-        num_features=min(3 * filters.num_filters, _MOST_FEATURES),
-        ridge=_EXACT_RIDGE,
-        report=_part(report, index, nsn.num_layers),
-      )
+    fitted = _fit(
+      jax.random.fold_in(key, index),
+      nsn,
+      index,
+      images,
+      _exact_pairs(nsn, images, index),
+      ("linear",),
+      logits=True,
+      # As many distances as values determine a patch; of fewer, the neighbours' help.
+      context=1 if filters.num_filters >= filters.num_values else 3,
+      num_features=min(3 * filters.num_filters, _MOST_FEATURES),
+      num_positions=_EXACT_POSITIONS,
+      ridge=_EXACT_RIDGE,
+      report=_part(report, index, nsn.num_layers),
     )
+    found.append(fitted["linear"])
   return tuple(found)
 
 
@@ -194,28 +207,25 @@ def train_fed(
     fit_key, choice_key = jax.random.split(jax.random.fold_in(key, index))
     pairs = _fed_pairs(above, images, starts, index)
     kinds = ("corrected", "linear") if layer.decoder == "found" else (layer.decoder,)
-    tried: dict[str, Decoder | None] = {
-      kind: _fit(
-        fit_key,
-        nsn,
-        index,
-        images[fitted_on],
-        pairs,
-        corrected=kind == "corrected",
-        logits=False,
-        context=layer.context,
-        num_features=layer.num_features,
-        ridge=_FED_RIDGE,
-        report=_part(_part(report, done, len(wanted)), part, len(kinds)),
-      )
-      for part, kind in enumerate(kinds)
-    }
+    fitted = _fit(
+      fit_key,
+      nsn,
+      index,
+      images[fitted_on],
+      pairs,
+      kinds,
+      logits=False,
+      context=layer.context,
+      num_features=layer.num_features,
+      num_positions=_POSITIONS,
+      ridge=_FED_RIDGE,
+      report=_part(report, done, len(wanted)),
+    )
     kind = kinds[0]
     if layer.decoder == "found":
-      tried["drawn"] = None
       batches = _held_out(choice_key, above, images, pairs, held, index)
-      kind, _ = choose_decoder(choice_key, above, index, tried, batches)
-    found[index] = tried[kind]
+      kind, _ = choose_decoder(choice_key, above, index, {**fitted, "drawn": None}, batches)
+    found[index] = fitted.get(kind)  # none where filters' means are drawn
   return tuple(found)
 
 

@@ -60,6 +60,13 @@ _BEST_MIDDLE = _LARGE_MIDDLE | {"max_filters": 448, "decoder": "found", "num_fea
 _BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 8}
 _BEST_FIRST = {"decoder": "found", "context": 3, "num_features": 384}
 
+_BEST_FOUND = {"max_filters": 384, "decoder": "found", "context": 3, "num_features": 192}
+_BEST_COLOUR: tuple[dict[str, Any], ...] = (
+  _COLOUR_FIRST | {"max_filters": 384} | _BEST_FIRST,
+  *(_COLOUR | _BEST_FOUND,) * 2,
+  _COLOUR_TOP | _BEST_FOUND | {"context": 1, "num_features": 96},
+)
+
 _PRESETS = {
   # scikit-learn's digits, 1,438 of them: filters are held by fewer patches.
   "digits": _network(
@@ -148,9 +155,7 @@ _PRESETS = {
     10.0,
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
     (
-      _COLOUR_FIRST | {"max_filters": 384} | _BEST_FIRST,
-      *(_COLOUR | {"max_filters": 384, "decoder": "found", "context": 3, "num_features": 192},) * 2,
-      _COLOUR_TOP | {"max_filters": 384, "decoder": "found", "num_features": 96},
+      *_BEST_COLOUR,
       _COLOUR_TOP | {"seeds_per_step": 48, "min_patches": 6, "max_filters": 600, "rank": 12},
     ),
   ),
@@ -162,6 +167,13 @@ _PRESETS = {
     10.0,
     SamplerConfig(gamma=(2000.0, 2000.0, 2000.0, 2000.0, 140.0)),
     _BUILDINGS,
+  ),
+  "church-best": _network(
+    _WINDOWS_64,
+    (1.2, -1.9, 0.6, -1.2, -0.4),
+    10.0,
+    SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
+    (*_BEST_COLOUR, _COLOUR_TOP | {"max_filters": 250, "rank": 6}),
   ),
   # The same on plain images, as the paper has it.
   "church-plain": _network(

@@ -29,5 +29,6 @@ FOUND_BY: dict[str, Origin] = {
   "lfw": Origin.EYE,
   "lfw-best": Origin.EYE,
   "church": Origin.EYE,
+  "church-best": Origin.EYE,
   "church-plain": Origin.EYE,
 }
