@@ -200,6 +200,7 @@ def train_fed(
   finds = any(nsn.config.layers[index].decoder == "found" for index in wanted)
   num_held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(images))) if finds else 0
   fitted_on, held = np.split(np.arange(len(images)), [len(images) - num_held])
+  held = held if num_held else fitted_on  # of three images none can be spared
   found: list[Decoder | None] = [None] * nsn.num_layers
   for done, index in enumerate(reversed(wanted)):
     layer = nsn.config.layers[index]

@@ -70,11 +70,16 @@ def test_equal_keys_choose_alike_and_batches_are_as_one(decoded_digits):
   )
 
 
-def test_training_keeps_the_kind_that_it_finds(decoded_digits, monkeypatch):
-  nsn, images = decoded_digits
+def _searching(nsn):
+  """The network whose decoders are to be found."""
   layers = tuple(dataclasses.replace(x, decoder="found") for x in nsn.config.layers[:-1])
   config = dataclasses.replace(nsn.config, layers=(*layers, nsn.config.layers[-1]))
-  searching = dataclasses.replace(nsn, config=config, fed=None, contrast=None)
+  return dataclasses.replace(nsn, config=config, fed=None, contrast=None)
+
+
+def test_training_keeps_the_kind_that_it_finds(decoded_digits, monkeypatch):
+  nsn, images = decoded_digits
+  searching = _searching(nsn)
   seen, sizes = [], []
   fit = decoder_training._fit
 
@@ -98,4 +103,11 @@ def test_training_keeps_the_kind_that_it_finds(decoded_digits, monkeypatch):
   for index, _, kind in seen:
     assert (fed[index].kind if fed[index] else "drawn") == kind
   assert fed[2] is None and set(sizes) == {450}
+  network.check_sound("nsn", dataclasses.replace(searching, fed=fed))
+
+
+def test_a_few_images_are_enough(decoded_digits):
+  nsn, images = decoded_digits
+  searching = _searching(nsn)
+  fed = decoder_training.train_fed(KEY, searching, images[:3], lambda _: None)
   network.check_sound("nsn", dataclasses.replace(searching, fed=fed))
