@@ -25,7 +25,7 @@ __all__ = ["train_exact", "train_fed"]
 #: map for all needs fewer.
 _POSITIONS, _EXACT_POSITIONS = 600_000, 150_000
 #: Images that a decoder sees at the least, at most, and at a time.
-_LEAST_IMAGES, _MOST_IMAGES = 1_000, 16_000
+_LEAST_IMAGES, _MOST_IMAGES = 1_000, 12_000
 _MOST_AT_ONCE = 100
 #: Values that the positions of a batch see, at most.
 _VALUES_AT_ONCE = 1 << 25
@@ -36,7 +36,7 @@ _LINEAR_DIRECTIONS, _CORRECTED_DIRECTIONS = 512, 256
 #: Features of an exact decoder, at most.
 _MOST_FEATURES = 1_024
 #: Images, and share of all at most, that decide between decoders and that none is fitted on.
-_HELD_OUT, _HELD_OUT_SHARE = 1_000, 0.25
+_HELD_OUT, _HELD_OUT_SHARE = 400, 0.25
 #: Ridges, as shares of a feature's variance.
 _EXACT_RIDGE, _FED_RIDGE = 1e-4, 1e-2
 
