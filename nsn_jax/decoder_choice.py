@@ -25,7 +25,8 @@ def map_distance(real: npt.NDArray, found: npt.NDArray) -> float:
   """The squared Fréchet distance of two sets' normals, in the units of the features, squared.
 
   The trace of the root of the covariances' product is the nuclear norm of the product of the
-  centred sets, which needs no root of a matrix of fewer rows than features.
+  centred sets, which needs no root of a matrix of fewer rows than features. `nsn_jax.metrics` has
+  the distance from statistics, but is an extra that training does without.
 
   Args:
     real: features [N, K].

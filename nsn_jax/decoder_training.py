@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nsn_jax import decoders, factors
 from nsn_jax.decoder_choice import choose_decoder
 from nsn_jax.decoders import Decoder, DecoderSums
-from nsn_jax.filters import Filters
+from nsn_jax.filters import Filters, feature_map
 from nsn_jax.grouped import add_sums
 from nsn_jax.host_random import generator
 from nsn_jax.network import NSN, map_sizes, seen_maps
@@ -205,7 +205,7 @@ def train_fed(
   for done, index in enumerate(reversed(wanted)):
     layer = nsn.config.layers[index]
     above = dataclasses.replace(nsn, fed=tuple(found))
-    fit_key, choice_key = jax.random.split(jax.random.fold_in(key, index))
+    fit_key, fed_key, choice_key = jax.random.split(jax.random.fold_in(key, index), 3)
     pairs = _fed_pairs(above, images, starts, index)
     kinds = ("corrected", "linear") if layer.decoder == "found" else (layer.decoder,)
     fitted = _fit(
@@ -224,23 +224,17 @@ def train_fed(
     )
     kind = kinds[0]
     if layer.decoder == "found":
-      batches = _held_out(choice_key, above, images, pairs, held, index)
+      batches = _held_out(fed_key, pairs, held, nsn.filters[index])
       kind, _ = choose_decoder(choice_key, above, index, {**fitted, "drawn": None}, batches)
     found[index] = fitted.get(kind)  # none where filters' means are drawn
   return tuple(found)
 
 
 def _held_out(
-  key: jax.Array,
-  nsn: NSN,
-  images: npt.NDArray,
-  pairs: _Pairs,
-  rows: npt.NDArray[np.integer],
-  index: int,
+  key: jax.Array, pairs: _Pairs, rows: npt.NDArray[np.integer], filters: Filters
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
   """Batches of a layer's maps of some images: as the layers above decode them, and true ones."""
   size = min(_MOST_AT_ONCE, len(rows))
   for number, i in enumerate(range(0, len(rows) // size * size, size)):
-    batch = rows[i : i + size]
-    fed, _ = pairs(jax.random.fold_in(key, number), batch)
-    yield fed, seen_maps(nsn, jnp.asarray(images[batch]), count=index + 1)[-1]
+    fed, patches = pairs(jax.random.fold_in(key, number), rows[i : i + size])
+    yield fed, feature_map(patches, filters)

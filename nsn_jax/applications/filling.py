@@ -76,9 +76,9 @@ def fill(
     )
   if layer is not None:
     checks.integer("layer", layer, 0, nsn.num_layers - 1)
-  behind = _background(nsn, images, given, background)
   hidden = jnp.broadcast_to(given, (count, height, width))[..., None]
   unit = to_unit(jnp.asarray(images))
+  behind = _background(nsn, unit, given, background)
   occluded = jnp.where(hidden, behind, unit)
   first = nsn.config.layers[0]
   touched = extract_patches(hidden.astype(jnp.float32), first.kernel, first.stride)
@@ -105,7 +105,7 @@ def fill(
 
 def _background(
   nsn: NSN,
-  images: npt.NDArray | jax.Array,
+  images: jax.Array,
   mask: npt.NDArray[np.bool_],
   given: npt.NDArray | jax.Array | float | None,
 ) -> npt.NDArray[np.float32]:
@@ -114,8 +114,7 @@ def _background(
     if nsn.whitening is None or nsn.config.whitening_epsilon is None:
       return np.zeros((), np.float32)
     checks.same_shape("images", images.shape[1:], nsn.whitening.mean.shape)
-    unit = np.asarray(to_unit(jnp.asarray(images)))
-    return conditional_mean(unit, mask, nsn.whitening, nsn.config.whitening_epsilon)
+    return conditional_mean(images, mask, nsn.whitening, nsn.config.whitening_epsilon)
   behind = np.asarray(given)
   expected = f"background: expected one number in [0, 1], or {list(images.shape[1:])} of them, "
   if behind.shape not in ((), images.shape[1:]) or behind.dtype.kind not in "fiu":
