@@ -47,6 +47,9 @@ class LayerConfig:
     sample_patches: most patches that are iterated on before that last pass.
     rank: r, factors of each filter (`nsn_jax.factors`); 0 for the paper's filters. The mixture
       draws those of the last layer; below it they are part of the density alone.
+    pooled: whether factors lean on what varies in all filters together, as far as the evidence says
+      (`nsn_jax.pooling`); False: each filter's maximum likelihood. Pooled, more factors than a
+      filter has patches are no overfitting.
     decoder: how the sampler decodes the layer (`nsn_jax.decoders`): "drawn", filters' means, as the
       paper does; "corrected", these moved by a linear map of each filter; "linear", by one of all;
       "found", whichever of them makes images like held-out ones (`nsn_jax.decoder_choice`).
@@ -73,6 +76,7 @@ class LayerConfig:
   use_basis: bool = True
   sample_patches: int = 200_000
   rank: int = 0
+  pooled: bool = False
   decoder: str = "drawn"
   context: int = 1
   num_features: int = 48
@@ -108,7 +112,8 @@ class LayerConfig:
         f"stride: expected at most kernel={self.kernel}, got {self.stride}, "
         "which leaves pixels that no window covers"
       )
-    checks.instance("use_basis", self.use_basis, bool)
+    for name in ("use_basis", "pooled"):
+      checks.instance(name, getattr(self, name), bool)
     _choice("decoder", self.decoder, FITTED_DECODERS)
     if self.context % 2 == 0:
       raise ValueError(f"context: expected an odd number of positions, got {self.context}")

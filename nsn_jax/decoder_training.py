@@ -33,8 +33,9 @@ _VALUES_AT_ONCE = 1 << 25
 _FIRST_POSITIONS = 4_096
 #: Directions of patches that linear and corrected decoders speak of, at most.
 _LINEAR_DIRECTIONS, _CORRECTED_DIRECTIONS = 512, 256
-#: Features of an exact decoder, at most.
-_MOST_FEATURES = 1_024
+#: Features of an exact decoder, at most, and what a fed one sees of each of several positions: of
+#: similarities of photographs, all but a few thousandths of the variance.
+_MOST_FEATURES, _MOST_OF_POSITION = 1_024, 96
 #: Images, and share of all at most, that decide between decoders and that none is fitted on.
 _HELD_OUT, _HELD_OUT_SHARE = 400, 0.25
 #: Ridges, as shares of a feature's variance.
@@ -98,6 +99,7 @@ def _fit(
   logits: bool,
   context: int,
   num_features: int,
+  most_of_position: int | None,
   num_positions: int,
   ridge: float,
   report: OnFraction,
@@ -117,9 +119,15 @@ def _fit(
   first = [pairs(k, b) for k, b in zip(keys, batches[:num_first], strict=False)]
   # Joined on the host: jax would compile each of these for every layer.
   some_maps = np.concatenate([np.asarray(maps) for maps, _ in first])
-  num_features = min(num_features, context**2 * filters.num_filters, some_maps[..., 0].size)
+  kept = min(most_of_position or filters.num_filters, filters.num_filters)
+  num_features = min(num_features, context**2 * kept, some_maps[..., 0].size)
   of = decoders.fit_features(
-    feature_key, jnp.asarray(some_maps), context=context, logits=logits, size=num_features
+    feature_key,
+    jnp.asarray(some_maps),
+    context=context,
+    logits=logits,
+    size=num_features,
+    most=most_of_position,
   )
   window = filters.mean.shape[1:]
   below = np.concatenate([np.asarray(patches).reshape(-1, *window) for _, patches in first])
@@ -140,8 +148,9 @@ def _fit(
   for done, (k, batch) in enumerate(zip(keys, batches, strict=True), 1):
     # What is fed is the dear part: once for all kinds.
     feature_map, patches = first[done - 1] if done <= len(first) else pairs(k, batch)
+    seen = decoders.features(feature_map, of)
     for kind in kinds:
-      found = decoders.decoder_sums(feature_map, patches, of, bases[kind], starts[kind])
+      found = decoders.decoder_sums(seen, patches, bases[kind], starts[kind])
       totals[kind] = add_sums(totals[kind], found) if kind in totals else found
     report(done / len(batches))
   decoded = {}
@@ -176,6 +185,7 @@ def train_exact(
       # As many distances as values determine a patch; of fewer, the neighbours' help.
       context=1 if filters.num_filters >= filters.num_values else 3,
       num_features=min(3 * filters.num_filters, _MOST_FEATURES),
+      most_of_position=None,
       num_positions=_EXACT_POSITIONS,
       ridge=_EXACT_RIDGE,
       report=_part(report, index, nsn.num_layers),
@@ -218,6 +228,7 @@ def train_fed(
       logits=False,
       context=layer.context,
       num_features=layer.num_features,
+      most_of_position=_MOST_OF_POSITION,
       num_positions=_POSITIONS,
       ridge=_FED_RIDGE,
       report=_part(report, done, len(wanted)),

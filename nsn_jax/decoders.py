@@ -49,7 +49,7 @@ _PRIOR_PATCHES = 100.0
 
 @functools.partial(
   jax.tree_util.register_dataclass,
-  data_fields=["center", "projection"],
+  data_fields=["center", "projection", "position"],
   meta_fields=["context", "logits"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,17 +57,21 @@ class Features:
   """What a decoder sees of a feature map at a position: F numbers of unit variance.
 
   Attributes:
-    center: mean of the values, float32 [P], P = context^2 K.
+    center: mean of the values, float32 [P], P = context^2 M.
     projection: of the centred values, float32 [P, F].
     context: positions a side that are seen, odd: 1 for the position alone. Beyond the border the
       border is repeated.
     logits: whether log(h / (1 - h)), clipped, is seen in place of h.
+    position: what is seen of each position before it stands beside its neighbours, float32 [K, M],
+      as many neighbours of hundreds of similarities are most of a sample's work; None for all, M =
+      K.
   """
 
   center: jax.Array
   projection: jax.Array
   context: int
   logits: bool
+  position: jax.Array | None = None
 
 
 @functools.partial(
@@ -109,11 +113,13 @@ def check_decoder(name: str, decoder: Decoder, filters: Filters) -> None:
   if not (isinstance(of.context, int) and of.context > 0 and of.context % 2):
     raise ValueError(f"{name}.features.context: expected an odd number, got {of.context!r}")
   k = filters.num_filters
-  seen, size = of.context**2 * k, decoder.basis.shape[0]
+  kept = k if of.position is None else of.position.shape[-1]
+  seen, size = of.context**2 * kept, decoder.basis.shape[0]
   num_features, experts = of.projection.shape[-1], k if decoder.mean is None else 1
   expected = {
     "features.center": (of.center, (seen,)),
     "features.projection": (of.projection, (seen, num_features)),
+    "features.position": (of.position, (k, kept)),
     "mean": (decoder.mean, window),
     "basis": (decoder.basis, (size, *window)),
     "bias": (decoder.bias, (experts, size)),
@@ -136,23 +142,33 @@ class DecoderSums(NamedTuple):
   cross: jax.Array
 
 
-def _seen(feature_map: jax.Array, context: int, logits: bool) -> jax.Array:
-  """Values of each position and its neighbours: [N, h, w, context^2 K]."""
-  if logits:
-    clipped = jnp.clip(feature_map, _CLIP, 1.0 - _CLIP)
-    feature_map = jnp.log(clipped) - jnp.log1p(-clipped)
-  if context == 1:
+def _of_position(feature_map: jax.Array, logits: bool) -> jax.Array:
+  if not logits:
     return feature_map
-  h, w = feature_map.shape[1:3]
+  clipped = jnp.clip(feature_map, _CLIP, 1.0 - _CLIP)
+  return jnp.log(clipped) - jnp.log1p(-clipped)
+
+
+def _with_neighbours(values: jax.Array, context: int) -> jax.Array:
+  """Values of each position and its neighbours: [N, h, w, M] to [N, h, w, context^2 M]."""
+  if context == 1:
+    return values
+  h, w = values.shape[1:3]
   reach = context // 2
-  padded = jnp.pad(feature_map, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+  padded = jnp.pad(values, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
   parts = [padded[:, i : i + h, j : j + w] for i in range(context) for j in range(context)]
   return jnp.concatenate(parts, axis=-1)
 
 
-@functools.partial(jax.jit, static_argnames=("context", "logits", "size"))
+@functools.partial(jax.jit, static_argnames=("context", "logits", "size", "most"))
 def fit_features(
-  key: jax.Array, feature_maps: jax.Array, *, context: int, logits: bool, size: int
+  key: jax.Array,
+  feature_maps: jax.Array,
+  *,
+  context: int,
+  logits: bool,
+  size: int,
+  most: int | None = None,
 ) -> Features:
   """The leading directions of some feature maps, each scaled to unit variance.
 
@@ -161,23 +177,36 @@ def fit_features(
     feature_maps: float32 [N, h, w, K].
     context: positions a side.
     logits: of the similarities, or these themselves.
-    size: F, at most context^2 K and N h w.
+    size: F, at most context^2 M and N h w.
+    most: where neighbours are seen, M, leading directions that are kept of each position, if K is
+      more; None for all.
   """
-  values = _seen(feature_maps, context, logits)
+  values, position = _of_position(feature_maps, logits), None
+  rows = values.reshape(-1, values.shape[-1])
+  if context > 1 and most is not None and most < min(rows.shape):
+    about = rows - jnp.mean(rows, axis=0)
+    more = min(most + _OVERSAMPLING, *rows.shape)
+    position = range_finder(jax.random.fold_in(key, 1), about, size=more)[0][:most].T
+    values = jnp.dot(values, position, precision=numerics.PRECISION)
+  values = _with_neighbours(values, context)
   rows = values.reshape(-1, values.shape[-1])
   center = jnp.mean(rows, axis=0)
-  most = min(size + _OVERSAMPLING, *rows.shape)
-  directions, power = range_finder(key, rows - center, size=most)
+  size_found = min(size + _OVERSAMPLING, *rows.shape)
+  directions, power = range_finder(key, rows - center, size=size_found)
   deviation = jnp.sqrt(power[:size] / rows.shape[0])
   # A direction of no variance, but for float32's rounding, is no feature.
   least = jnp.maximum(1e-4 * deviation[0], 1e-5 * jnp.max(jnp.abs(rows)))
   inverse = jnp.where(deviation > least, 1.0 / jnp.maximum(deviation, least), 0.0)
-  return Features(center, directions[:size].T * inverse, context, logits)
+  return Features(center, directions[:size].T * inverse, context, logits, position)
 
 
+@jax.jit
 def features(feature_map: jax.Array, of: Features) -> jax.Array:
   """Features of each position: [N, h, w, K] to float32 [N, h, w, F]."""
-  values = _seen(feature_map, of.context, of.logits) - of.center
+  values = _of_position(feature_map, of.logits)
+  if of.position is not None:
+    values = jnp.dot(values, of.position, precision=numerics.PRECISION)
+  values = _with_neighbours(values, of.context) - of.center
   return jnp.dot(values, of.projection, precision=numerics.PRECISION)
 
 
@@ -187,24 +216,22 @@ def _with_one(values: jax.Array) -> jax.Array:
 
 @jax.jit
 def decoder_sums(
-  feature_map: jax.Array,
+  seen: jax.Array,
   patches: jax.Array,
-  of: Features,
   basis: jax.Array,
   start: Filters | jax.Array,
 ) -> DecoderSums:
   """Sums over all positions of a batch.
 
   Args:
-    feature_map: what the decoder is fed, float32 [N, h, w, K].
+    seen: features of what the decoder is fed, float32 [N, h, w, F].
     patches: what is truly below, float32 [N, h, w, kh, kw, C].
-    of: the features.
     basis: orthonormal [B, kh, kw, C].
     start: the layer's filters, for a corrected decoder: each patch counts for its own (Eq 1); or
       the mean patch, for a linear one.
   """
   rows = patches.reshape(-1, *patches.shape[3:])
-  seen = _with_one(features(feature_map, of)).reshape(rows.shape[0], -1)
+  seen = _with_one(seen).reshape(rows.shape[0], -1)
   if not isinstance(start, Filters):  # one expert
     along = along_basis(rows - start, basis)
     dot = functools.partial(jnp.dot, precision=numerics.PRECISION)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import em, factors, stream
+from nsn_jax import em, factors, pooling, stream
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Factors, Filters
 from nsn_jax.grouped import add_sums
@@ -82,5 +82,7 @@ def train_factors(
   if held:
     total = add_held()
   assert total is not None
+  if config.pooled:
+    total = pooling.pool(total, pooling.find_pooling(total))
   found_factors: Factors = factors.fit_factors(total, basis, rank=rank)
   return filters._replace(factors=found_factors), index

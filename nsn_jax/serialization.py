@@ -127,9 +127,9 @@ def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig, seen: str) 
       raise ValueError(
         f"{name}: expected a whole number and true or false, got {context}, {logits}"
       )
-    features = Features(
-      take(f"{name}.features.center"), take(f"{name}.features.projection"), context, logits
-    )
+    of = f"{name}.features"
+    position = take(f"{of}.position") if f"{of}.position" in arrays else None
+    features = Features(take(f"{of}.center"), take(f"{of}.projection"), context, logits, position)
     mean = take(f"{name}.mean") if f"{name}.mean" in arrays else None
     return Decoder(features, mean, *(take(f"{name}.{x}") for x in ("basis", "bias", "weight")))
 

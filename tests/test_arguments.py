@@ -309,6 +309,7 @@ BAD_LAYERS = {
   "tolerance": [-1e-9, 1.0, NAN, "small"],
   "variance_floor": [0, -1e-4, NAN, INF, None, 1e-46],  # the last has no inverse in float32
   "use_basis": [None, 1, "yes"],
+  "pooled": [None, 1, "yes"],
   "sample_patches": [1, 1e5, None],
   "rank": [-1, 2.0, None, True],
   "decoder": ["fed", "exact", None, 1],

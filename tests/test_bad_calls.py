@@ -539,6 +539,7 @@ _CALLS: dict[str, _Call] = {
       "num_features": _COUNTS,
       "sample_patches": [*_COUNTS, 1],
       "use_basis": [None, "x", 1],
+      "pooled": [None, "x", 1],
     },
   ),
   "SamplerConfig": _Call(

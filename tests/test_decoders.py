@@ -31,7 +31,8 @@ def _fit(
     KEY, jnp.asarray(maps), **{"context": 1, "logits": False, "size": K} | of
   )
   basis = jnp.eye(4).reshape(4, *WINDOW)
-  sums = decoders.decoder_sums(jnp.asarray(maps), jnp.asarray(below), seen, basis, start)
+  values = decoders.features(jnp.asarray(maps), seen)
+  sums = decoders.decoder_sums(values, jnp.asarray(below), basis, start)
   bias, weight = decoders.solve_decoder(sums, ridge)
   return Decoder(seen, None if isinstance(start, Filters) else start, basis, bias, weight)
 
@@ -97,9 +98,8 @@ def test_sums_are_additive():
   basis = jnp.eye(4).reshape(4, *WINDOW)
 
   def sums(part: slice) -> DecoderSums:
-    return decoders.decoder_sums(
-      jnp.asarray(maps[part]), jnp.asarray(below[part]), seen, basis, filters
-    )
+    values = decoders.features(jnp.asarray(maps[part]), seen)
+    return decoders.decoder_sums(values, jnp.asarray(below[part]), basis, filters)
 
   both = jax.tree.map(jnp.add, sums(slice(7)), sums(slice(7, None)))
   for a, b in zip(both, sums(slice(None)), strict=True):
@@ -114,6 +114,22 @@ def test_neighbours_are_seen_and_the_border_is_repeated():
   np.testing.assert_array_equal(seen[1, 1], [1, 0, 0, 0, 0, 0, 0, 0, 0])
   np.testing.assert_array_equal(seen[0, 0], [1, 1, 0, 1, 1, 0, 0, 0, 0])
   assert not seen[2, 2].any()
+
+
+@pytest.mark.parametrize("context", [1, 3])
+def test_of_a_position_that_varies_along_two_directions_no_more_are_needed(context):
+  rng = np.random.default_rng(0)
+  maps = jnp.asarray((rng.random((20, 5, 5, 2)) @ rng.random((2, K))).astype(np.float32))
+  options = {"context": context, "logits": False, "size": 2}
+  whole, some = (decoders.fit_features(KEY, maps, **options, most=most) for most in (None, 2))
+  assert whole.position is None
+  if context == 1:  # nothing to save
+    assert some.position is None
+    return
+  assert some.position.shape == (K, 2) and some.projection.shape == (18, 2)
+  a, b = (np.asarray(decoders.features(maps, of)).reshape(-1, 2) for of in (whole, some))
+  # The same directions, up to a turn of the two: as the products of all rows tell.
+  np.testing.assert_allclose(a @ a.T, b @ b.T, atol=0.02 * np.abs(a @ a.T).max())
 
 
 def test_features_without_variance_are_zero_and_not_infinite():

@@ -16,6 +16,7 @@ import safetensors.numpy
 
 from nsn_jax import files, presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
+from nsn_jax.decoders import Features
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.sampler import sample
@@ -56,6 +57,7 @@ def _network(whitened: bool = True) -> NSN:
       use_basis=False,
       sample_patches=999,
       rank=2,
+      pooled=True,
       decoder="linear",
       context=3,
       num_features=7,
@@ -578,6 +580,21 @@ def test_factors_prior_decoders_and_contrast_come_back(tmp_path, decoded_digits)
   assert found.exact[0].features.logits and not found.fed[0].features.logits
   a, b = (sample(jax.random.key(1), x, 5, label=3) for x in (found, nsn))
   np.testing.assert_array_equal(a, b)
+
+
+def test_what_a_decoder_sees_of_each_position_comes_back(tmp_path, decoded_digits):
+  nsn, _ = decoded_digits
+  first = nsn.fed[0]
+  k, size = nsn.filters[0].num_filters, first.features.projection.shape[1]
+  position, projection = np.ones((k, 2), np.float32), np.ones((18, size), np.float32)
+  of = Features(jnp.zeros(18), jnp.asarray(projection), 3, False, jnp.asarray(position))
+  changed = dataclasses.replace(nsn, fed=(dataclasses.replace(first, features=of), *nsn.fed[1:]))
+  save(tmp_path / "model", changed)
+  _assert_same(load(tmp_path / "model"), changed)
+  bad = dataclasses.replace(of, position=jnp.asarray(position[1:]))
+  wrong = dataclasses.replace(nsn, fed=(dataclasses.replace(first, features=bad), *nsn.fed[1:]))
+  with pytest.raises(ValueError, match=r"fed\[0\]\.features\.position: expected shape"):
+    save(tmp_path / "wrong", wrong)
 
 
 def test_files_of_version_2_are_read(tmp_path):
