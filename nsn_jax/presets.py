@@ -57,15 +57,17 @@ _BUILDINGS = (_COLOUR_FIRST, *(_COLOUR_TOP,) * 3, _COLOUR_TOP | {"min_patches": 
 #: Past the paper: more filters in the layer that limits, factors at the top, drawn as a mixture,
 #: and filters that meet at their edges.
 _BEST_MIDDLE = _LARGE_MIDDLE | {"max_filters": 448, "decoder": "found", "num_features": 256}
-_BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 8}
+_BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 64, "pooled": True}
 _BEST_FIRST = {"decoder": "found", "context": 3, "num_features": 384}
 #: The same of photographs in colour, all layers but the last.
 _BEST_FOUND = {"max_filters": 384, "decoder": "found", "context": 3, "num_features": 192}
 _BEST_COLOUR: tuple[dict[str, Any], ...] = (
   _COLOUR_FIRST | {"max_filters": 384} | _BEST_FIRST,
   *(_COLOUR | _BEST_FOUND,) * 2,
-  _COLOUR_TOP | _BEST_FOUND | {"context": 1, "num_features": 96},
+  _COLOUR_TOP | _BEST_FOUND | {"context": 1},
 )
+#: What varies in photographs takes more factors than a filter has of them.
+_BEST_COLOUR_TOP = {"rank": 128, "pooled": True}
 
 _PRESETS = {
   # scikit-learn's digits, 1,438 of them: filters are held by fewer patches.
@@ -156,7 +158,7 @@ _PRESETS = {
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
     (
       *_BEST_COLOUR,
-      _COLOUR_TOP | {"seeds_per_step": 48, "min_patches": 6, "max_filters": 600, "rank": 12},
+      _COLOUR_TOP | {"seeds_per_step": 48, "min_patches": 6, "max_filters": 600} | _BEST_COLOUR_TOP,
     ),
   ),
   # The paper's numbers of filters, 273 / 263 / 325 / 398 / 210, found on photographs of buildings.
@@ -173,7 +175,7 @@ _PRESETS = {
     (1.2, -1.9, 0.6, -1.2, -0.4),
     10.0,
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
-    (*_BEST_COLOUR, _COLOUR_TOP | {"max_filters": 250, "rank": 6}),
+    (*_BEST_COLOUR, _COLOUR_TOP | {"max_filters": 250} | _BEST_COLOUR_TOP),
   ),
   # The same on plain images, as the paper has it.
   "church-plain": _network(
