@@ -101,7 +101,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.86, -1.35, -0.7),
     0.5,
-    SamplerConfig(gamma=(400.0, 100.0, 140.0), prior="mixture", temperature=1.3),
+    SamplerConfig(gamma=(400.0, 100.0, 140.0), prior="mixture", temperature=1.1),
     (_BEST_FIRST, _BEST_MIDDLE, _BEST_TOP),
   ),
   # The same on plain images, as the paper has it.
@@ -138,7 +138,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.5, -1.3, -0.5),
     1.0,
-    SamplerConfig(gamma=(400.0, 100.0, 140.0), prior="mixture", temperature=1.3),
+    SamplerConfig(gamma=(400.0, 100.0, 140.0), prior="mixture", temperature=1.15),
     (_BEST_FIRST | {"seeds_per_step": 24}, _BEST_MIDDLE, _BEST_TOP),
   ),
   # The paper's numbers of filters, 284 / 242 / 240 / 235 / 161, on whitened faces. With an epsilon

@@ -25,7 +25,7 @@ FOUND_BY: dict[str, Origin] = {
   "fashion_mnist": Origin.JUDGE,
   "fashion_mnist-plain": Origin.JUDGE,
   "fashion_mnist-large": Origin.JUDGE,
-  "fashion_mnist-best": Origin.EYE,
+  "fashion_mnist-best": Origin.FINDER,
   "lfw": Origin.EYE,
   "lfw-best": Origin.EYE,
   "church": Origin.EYE,
