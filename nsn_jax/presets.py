@@ -175,7 +175,7 @@ _PRESETS = {
     (1.2, -1.9, 0.6, -1.2, -0.4),
     10.0,
     SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
-    (*_BEST_COLOUR, _COLOUR_TOP | {"max_filters": 250} | _BEST_COLOUR_TOP),
+    (*_BEST_COLOUR, _BUILDINGS[-1] | {"max_filters": 400} | _BEST_COLOUR_TOP),
   ),
   # The same on plain images, as the paper has it.
   "church-plain": _network(
