@@ -19,7 +19,7 @@ from nsn_jax.patches import extract_patches
 from nsn_jax.progress import OnFraction
 from nsn_jax.sampler import decode
 
-__all__ = ["train_exact", "train_fed"]
+__all__ = ["kept_maps", "train_exact", "train_fed"]
 
 #: Positions that a fed decoder is fitted on: its filters' own maps need some thousand each. One
 #: map for all needs fewer.
@@ -61,8 +61,16 @@ def _exact_pairs(nsn: NSN, images: npt.NDArray, index: int) -> _Pairs:
   return pairs
 
 
-def _reconstructed(nsn: NSN, images: npt.NDArray) -> npt.NDArray[np.float32]:
-  """What the last layer's filters keep of images' maps: where the sampler's decoding begins."""
+def kept_maps(nsn: NSN, images: npt.NDArray) -> npt.NDArray[np.float32]:
+  """What the last layer's filters keep of images' maps: where the sampler's decoding begins.
+
+  Args:
+    nsn: the network, whole.
+    images: [N, H, W, C] as it was trained on.
+
+  Returns:
+    Maps of the layer below the last, float32 [N, h, w, C].
+  """
   top, found = nsn.config.layers[-1], []
   size = min(_MOST_AT_ONCE, len(images))
   for i in range(0, len(images), size):
@@ -206,7 +214,7 @@ def train_fed(
   if not wanted:
     return None
   images = _some(jax.random.fold_in(key, nsn.num_layers), images)
-  starts = _reconstructed(nsn, images)
+  starts = kept_maps(nsn, images)
   finds = any(nsn.config.layers[index].decoder == "found" for index in wanted)
   num_held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(images))) if finds else 0
   fitted_on, held = np.split(np.arange(len(images)), [len(images) - num_held])

@@ -31,6 +31,7 @@ LAUNCHERS = {
   "paper.styling",
   "paper.filling",
   "paper.arithmetic",
+  "studies.bounds",
   "studies.epsilon",
   "studies.growth_vs_kmeans",
   "studies.outliers",

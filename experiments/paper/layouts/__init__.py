@@ -4,6 +4,7 @@ A table is a list of rows of cells, the head first, for a terminal, a paper or a
 """
 
 from experiments.paper.layouts import (
+  bounds,
   epsilon,
   filling,
   growth,
@@ -17,6 +18,7 @@ from experiments.paper.layouts import (
 )
 
 __all__ = [
+  "bounds",
   "epsilon",
   "filling",
   "growth",

@@ -178,6 +178,15 @@ def _studies(results: Results) -> Iterator[Artefact]:
     f"ahead by {' / '.join(f'{gain:.4f}' for gain in gains)} in mean best similarity",
     "-",
   )
+  bounds = results.json("mnist/mnist-best.bounds.json")
+  yield Artefact(
+    "what samples can be at best",
+    "studies.bounds --model=... --data_dir=...",
+    results.title("mnist"),
+    tables.seconds(bounds.get("seconds")),
+    _best(bounds["rows"]) if bounds else "-",
+    "-",
+  )
   outliers = results.json("mnist/outliers.json")
   yield Artefact(
     "densities as outlier scores",
@@ -197,6 +206,12 @@ def _studies(results: Results) -> Iterator[Artefact]:
     f"an EM pass in {min(ratios):.2f} to {max(ratios):.2f} bare products",
     "-",
   )
+
+
+def _best(rows: Sequence[Mapping[str, Any]]) -> str:
+  """The finder's FIDs of real images, of the last of their maps, and of samples, in words."""
+  real, kept, drawn = (f"{rows[i]['fid']:.1f}" for i in (0, -2, -1))
+  return f"the finder's FID: real {real}, as the last layer keeps them {kept}, samples {drawn}"
 
 
 def _areas(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -114,6 +114,7 @@ def _dataset(results: Results, folder: str) -> dict[str, Any]:
       }
       for preset, name in growth.items()
     ],
+    "bounds": [_bounds(results, name) for name in results.named(f"{folder}/*.bounds.json")],
     "outliers": _outliers(results, f"{folder}/outliers.json"),
     "baselines": list(_baselines(results, folder)),
   }
@@ -160,6 +161,17 @@ def _figures(results: Results, folder: str) -> Iterator[dict[str, Any]]:
 def _epsilon(found: Mapping[str, Any]) -> list[list[str]] | None:
   """The table of scores, where labels give any."""
   return layouts.epsilon.cells(found["rows"]) if "score" in found["rows"][0] else None
+
+
+def _bounds(results: Results, name: str) -> dict[str, str]:
+  """What samples of a preset can be at best."""
+  found = results.json(name)
+  return {
+    "preset": pathlib.PurePath(name).name.removesuffix(".bounds.json"),
+    "caption": layouts.bounds.caption(found),
+    "table": tables.markdown(layouts.bounds.cells(found["rows"])),
+    "made": results.made(name),
+  }
 
 
 def _outliers(results: Results, name: str) -> dict[str, Any] | None:

@@ -75,6 +75,29 @@ def test_outlier_scores_are_shown_where_they_are_there(clone):
   assert "AUROC of clothes: NSN 0.990" in pages[1]
 
 
+def test_bounds_are_shown_where_they_are_there(clone):
+  rows = [
+    {"from": name, "fid": fid, "precision": 0.9, "recall": 0.8}
+    for name, fid in (("real images", 0.5), ("these as layer 2 keeps them", 3.25), ("samples", 4.0))
+  ]
+  found = {
+    "dataset": "mnist",
+    "num_images": 5000,
+    "found_by": "a classifier",
+    "rows": rows,
+    "revision": "abc",
+    "device": "CPU",
+  }
+  path = clone / "experiments" / "results" / "mnist" / "mnist-best.bounds.json"
+  path.write_text(json.dumps(found))
+  results_page.write(clone)
+  pages = [
+    (clone / "experiments" / name).read_text() for name in ("results/README.md", "README.md")
+  ]
+  assert re.search(r"\| these as layer 2 keeps them +\| +3\.25 \| +0\.900 \|", pages[0])
+  assert "real 0.5, as the last layer keeps them 3.2, samples 4.0" in pages[1]
+
+
 def test_a_file_that_nothing_links_to_is_told(clone):
   shutil.copy(
     clone / "experiments" / "results" / "mnist" / "growth.png",
