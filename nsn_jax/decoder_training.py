@@ -33,9 +33,8 @@ _VALUES_AT_ONCE = 1 << 25
 _FIRST_POSITIONS = 4_096
 #: Directions of patches that linear and corrected decoders speak of, at most.
 _LINEAR_DIRECTIONS, _CORRECTED_DIRECTIONS = 512, 256
-#: Features of an exact decoder, at most, and what a fed one sees of each of several positions: of
-#: similarities of photographs, all but a few thousandths of the variance.
-_MOST_FEATURES, _MOST_OF_POSITION = 1_024, 96
+#: Features of an exact decoder, at most.
+_MOST_FEATURES = 1_024
 #: Images, and share of all at most, that decide between decoders and that none is fitted on.
 _HELD_OUT, _HELD_OUT_SHARE = 400, 0.25
 #: Ridges, as shares of a feature's variance.
@@ -107,7 +106,7 @@ def _fit(
   logits: bool,
   context: int,
   num_features: int,
-  most_of_position: int | None,
+  position_features: int,
   num_positions: int,
   ridge: float,
   report: OnFraction,
@@ -127,7 +126,7 @@ def _fit(
   first = [pairs(k, b) for k, b in zip(keys, batches[:num_first], strict=False)]
   # Joined on the host: jax would compile each of these for every layer.
   some_maps = np.concatenate([np.asarray(maps) for maps, _ in first])
-  kept = min(most_of_position or filters.num_filters, filters.num_filters)
+  kept = min(position_features or filters.num_filters, filters.num_filters)
   num_features = min(num_features, context**2 * kept, some_maps[..., 0].size)
   of = decoders.fit_features(
     feature_key,
@@ -135,7 +134,7 @@ def _fit(
     context=context,
     logits=logits,
     size=num_features,
-    most=most_of_position,
+    most=position_features or None,
   )
   window = filters.mean.shape[1:]
   below = np.concatenate([np.asarray(patches).reshape(-1, *window) for _, patches in first])
@@ -193,7 +192,7 @@ def train_exact(
       # As many distances as values determine a patch; of fewer, the neighbours' help.
       context=1 if filters.num_filters >= filters.num_values else 3,
       num_features=min(3 * filters.num_filters, _MOST_FEATURES),
-      most_of_position=None,
+      position_features=0,
       num_positions=_EXACT_POSITIONS,
       ridge=_EXACT_RIDGE,
       report=_part(report, index, nsn.num_layers),
@@ -236,7 +235,7 @@ def train_fed(
       logits=False,
       context=layer.context,
       num_features=layer.num_features,
-      most_of_position=_MOST_OF_POSITION,
+      position_features=layer.position_features,
       num_positions=_POSITIONS,
       ridge=_FED_RIDGE,
       report=_part(report, done, len(wanted)),
