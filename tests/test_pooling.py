@@ -1,14 +1,19 @@
 """Pooled covariances against scipy's Wishart densities."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
 from nsn_jax import factors, pooling
+from nsn_jax.config import LayerConfig
 from nsn_jax.density import patch_log_density
+from nsn_jax.factor_training import train_factors
 from nsn_jax.factors import Moments
 from nsn_jax.filters import Filters
+from nsn_jax.progress import Log
+from nsn_jax.stream import MapStream
 
 B = 4
 
@@ -90,6 +95,27 @@ def test_pooled_factors_are_likelier_on_held_out_patches_of_few():
     own = filters._replace(factors=factors.fit_factors(each, basis, rank=3))
     densities.append(float(jnp.mean(patch_log_density(jnp.asarray(held)[:, None, None], own))))
   assert densities[1] > densities[0] + 0.5
+
+
+def test_training_pools_where_it_is_asked_to():
+  rng = np.random.default_rng(5)
+  centers = 30.0 * rng.standard_normal((3, 2, 2, 3))
+  index = np.repeat(np.arange(3), [1, 7, 9])
+  maps = (centers[index] + rng.standard_normal((17, 2, 2, 3))).astype(np.float32)
+  mean = np.stack([maps[index == j].mean(axis=0) for j in range(3)])
+  filters = Filters(jnp.asarray(mean), jnp.ones(3))
+  found = {}
+  for pooled in (False, True):
+    config = LayerConfig(kernel=2, stride=1, rank=2, pooled=pooled)
+    stream = MapStream(maps)
+    trained, members = train_factors(
+      jax.random.key(0), stream, filters, config, Log(0, None), 10**9
+    )
+    np.testing.assert_array_equal(members, index)
+    found[pooled] = np.linalg.norm(np.asarray(trained.factors.loading), axis=(1, 2))
+  # A filter of one patch has nothing of its own that varies.
+  assert found[False][0] == 0 and found[True][0] > 1
+  assert (found[True] > 1).all()
 
 
 @pytest.mark.parametrize("counts", [[0, 0], [1, 1], [1, 0, 5], [8]])
