@@ -1,4 +1,4 @@
-"""What samples can be at best: a row a layer that real maps are decoded from."""
+"""Where samples lose: a row a layer that real maps are decoded from."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 def caption(found: Mapping[str, Any]) -> str:
   """What is decoded, and who compares."""
   return (
-    f"What samples can be at best: {found['num_images']:,} held-out images, decoded from their "
-    f"maps of each layer as samples are. By a finder of settings, which scores nothing: "
+    f"Where samples lose: {found['num_images']:,} held-out images, decoded from their maps of each "
+    "layer as samples are. By a finder of settings, which scores nothing: "
     f"{found['found_by']}"
   )

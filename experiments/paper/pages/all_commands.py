@@ -180,7 +180,7 @@ def _studies(results: Results) -> Iterator[Artefact]:
   )
   bounds = results.json("mnist/mnist-best.bounds.json")
   yield Artefact(
-    "what samples can be at best",
+    "where samples lose, by layer",
     "studies.bounds --model=... --data_dir=...",
     results.title("mnist"),
     tables.seconds(bounds.get("seconds")),

@@ -164,7 +164,7 @@ def _epsilon(found: Mapping[str, Any]) -> list[list[str]] | None:
 
 
 def _bounds(results: Results, name: str) -> dict[str, str]:
-  """What samples of a preset can be at best."""
+  """Where samples of a preset lose."""
   found = results.json(name)
   return {
     "preset": pathlib.PurePath(name).name.removesuffix(".bounds.json"),

@@ -1,4 +1,4 @@
-"""What samples can be at best: rows by hand, and the launcher on digits."""
+"""Where samples lose: rows by hand, and the launcher on digits."""
 
 import json
 
