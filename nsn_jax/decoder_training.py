@@ -126,7 +126,9 @@ def _fit(
   first = [pairs(k, b) for k, b in zip(keys, batches[:num_first], strict=False)]
   # Joined on the host: jax would compile each of these for every layer.
   some_maps = np.concatenate([np.asarray(maps) for maps, _ in first])
-  kept = min(position_features or filters.num_filters, filters.num_filters)
+  kept = filters.num_filters
+  if context > 1:  # a position alone is seen whole
+    kept = min(position_features or kept, kept)
   num_features = min(num_features, context**2 * kept, some_maps[..., 0].size)
   of = decoders.fit_features(
     feature_key,

@@ -66,7 +66,7 @@ _BEST_FOUND = _BEST_SEEN | {"decoder": "found", "context": 3, "num_features": 19
 _BEST_COLOUR: tuple[dict[str, Any], ...] = (
   _COLOUR_FIRST | _BEST_SEEN | _BEST_FIRST,
   *(_COLOUR | _BEST_FOUND,) * 2,
-  _COLOUR_TOP | _BEST_FOUND | {"context": 1},
+  _COLOUR_TOP | _BEST_FOUND | {"context": 1, "num_features": 96},
 )
 #: What varies in photographs takes more factors than a filter has of them.
 _BEST_COLOUR_TOP = {"rank": 128, "pooled": True}
