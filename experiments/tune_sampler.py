@@ -138,16 +138,7 @@ def _main() -> None:
   given = flags.FLAGS
   evaluation.check_count("num_samples", given.num_samples)
   data, model, nsn = command_line.judged()
-  # All images, whatever the limit of training: as Table 2 scores.
-  train, test = (data.replace(limit=None).load(split) for split in ("train", "test"))
-  judging.check_held_out(data.name, test.images)
-  judging_set = judging.judging_set(data.name, train.labels, given.scenes)
-  if judging_set is None:
-    raise judging.no_judge(data.name)
-  finder = finding.finder(
-    judging_set, train.images, data_dir=data.data_dir, image_size=data.image_size
-  )
-  found_by = judging.title(data.name, judging_set, finder.test_accuracy)
+  finder, found_by, judging_set, train, test = finding.find(data, given.scenes)
   print(f"finder: {found_by}, on half of the training images")
   print(f"real, held out: {finding.likeness(finder, test.images).row()}")
   search_key, contrast_key, last_key, score_key = jax.random.split(jax.random.key(given.seed), 4)

@@ -13,11 +13,11 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from experiments.common import judging
+from experiments.common import judging, runs
 from experiments.common.halves import halves
 from nsn_jax import data, metrics
 
-__all__ = ["Finder", "Likeness", "finder", "likeness"]
+__all__ = ["Finder", "Found", "Likeness", "find", "finder", "likeness"]
 
 #: Fewer and larger windows than the judges have, and half of their features.
 _SMALL = metrics.Architecture(channels=(16, 64), kernels=(7, 5), num_features=128)
@@ -132,6 +132,44 @@ def finder(
   return Finder(
     found.classifier, found.test_accuracy, features, metrics.feature_statistics(features)
   )
+
+
+class Found(NamedTuple):
+  """A data set's finder, and what it was made of.
+
+  Attributes:
+    finder: who ranks.
+    title: what it is, for a person.
+    judging_set: the labelled data set that it learned half of, and whose judge scores.
+    train: all training images, whatever a model's limit: as Table 2 scores.
+    test: the held-out ones.
+  """
+
+  finder: Finder
+  title: str
+  judging_set: str
+  train: data.Dataset
+  test: data.Dataset
+
+
+def find(spec: runs.DataSpec, scenes: str | None) -> Found:
+  """The finder of a data set.
+
+  Args:
+    spec: whose images samples are to be like.
+    scenes: folder of labelled scenes, for what has no labels.
+
+  Raises:
+    ValueError: for a data set without labels and no scenes, or too few images.
+  """
+  train, test = (spec.replace(limit=None).load(split) for split in ("train", "test"))
+  judging.check_held_out(spec.name, test.images)
+  judging_set = judging.judging_set(spec.name, train.labels, scenes)
+  if judging_set is None:
+    raise judging.no_judge(spec.name)
+  found = finder(judging_set, train.images, data_dir=spec.data_dir, image_size=spec.image_size)
+  title = judging.title(spec.name, judging_set, found.test_accuracy)
+  return Found(found, title, judging_set, train, test)
 
 
 def likeness(found_by: Finder, images: npt.NDArray[np.uint8]) -> Likeness:

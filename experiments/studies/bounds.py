@@ -21,7 +21,7 @@ from absl import flags
 from tqdm import tqdm
 
 import nsn_jax
-from experiments.common import command_line, finding, judging, provenance, tables
+from experiments.common import command_line, finding, provenance, tables
 from experiments.paper import layouts
 from nsn_jax import decoder_training
 from nsn_jax.pixel_range import to_uint8
@@ -79,14 +79,7 @@ def _main() -> None:
   data, model, nsn = command_line.judged()
   if nsn.num_layers < 2:
     raise ValueError(f"model: expected a network of two layers or more, got {nsn.num_layers}")
-  train, test = (data.replace(limit=None).load(split) for split in ("train", "test"))
-  judging.check_held_out(data.name, test.images)
-  judging_set = judging.judging_set(data.name, train.labels, given.scenes)
-  if judging_set is None:
-    raise judging.no_judge(data.name)
-  finder = finding.finder(
-    judging_set, train.images, data_dir=data.data_dir, image_size=data.image_size
-  )
+  finder, found_by, _, _, test = finding.find(data, given.scenes)
   # Evenly: data sets may be sorted, and the first half of MNIST's are of easier writers.
   count = min(given.num_images, len(test.images))
   images = test.images[np.linspace(0, len(test.images) - 1, count).astype(int)]
@@ -99,7 +92,7 @@ def _main() -> None:
   result: dict[str, Any] = {
     "dataset": data.name,
     "num_images": len(images),
-    "found_by": judging.title(data.name, judging_set, finder.test_accuracy),
+    "found_by": found_by,
     "rows": rows,
   }
   provenance.write_result(out, result)
