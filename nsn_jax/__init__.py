@@ -53,7 +53,8 @@ from nsn_jax.em import Statistics, e_step, m_step
 from nsn_jax.filters import Filters, feature_map, similarity
 from nsn_jax.network import NSN, encode
 from nsn_jax.patches import extract_patches, stitch_patches
-from nsn_jax.progress import Progress, Record
+from nsn_jax.placement import local_rows
+from nsn_jax.progress import LayerState, Progress, Record, TrainingState
 from nsn_jax.sampler import decode, sample
 from nsn_jax.serialization import load, save
 from nsn_jax.training import fit, fit_layer
@@ -65,11 +66,13 @@ __all__ = [
   "NSN",
   "Filters",
   "LayerConfig",
+  "LayerState",
   "NetworkConfig",
   "Progress",
   "Record",
   "SamplerConfig",
   "Statistics",
+  "TrainingState",
   "Whitening",
   "configs",
   "decode",
@@ -82,6 +85,7 @@ __all__ = [
   "fit_layer",
   "fit_whitening",
   "load",
+  "local_rows",
   "m_step",
   "presets",
   "sample",

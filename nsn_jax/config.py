@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nsn_jax import checks, numerics
+from nsn_jax.placement import NUM_SHARDS
 
 __all__ = ["DECODERS", "PRIORS", "LayerConfig", "NetworkConfig", "SamplerConfig"]
 
@@ -218,12 +219,16 @@ class NetworkConfig:
     whitening_epsilon: epsilon of the channel-wise ZCA whitening; None for plain images.
     sampler: the sampler's defaults for this network.
     exact_decoders: whether decoders for real images' maps are fitted, as filling uses them.
+    num_shards: S, logical shards that training cuts the images into, whatever the number of devices
+      (`nsn_jax.placement`). What is found depends on it to the bit, on the devices not. A device
+      holds at least two.
   """
 
   layers: tuple[LayerConfig, ...]
   whitening_epsilon: float | None = None
   sampler: SamplerConfig = SamplerConfig()
   exact_decoders: bool = True
+  num_shards: int = NUM_SHARDS
 
   def __post_init__(self) -> None:
     """Checks every field.
@@ -241,5 +246,7 @@ class NetworkConfig:
       object.__setattr__(self, "whitening_epsilon", epsilon)
     checks.instance("sampler", self.sampler, SamplerConfig)
     checks.instance("exact_decoders", self.exact_decoders, bool)
+    checks.integer("num_shards", self.num_shards, 2)
+    object.__setattr__(self, "num_shards", int(self.num_shards))
     for name in ("gamma", "num_draws", "alpha", "beta"):
       self.sampler.per_layer(name, len(self.layers))

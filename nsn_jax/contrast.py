@@ -17,7 +17,7 @@ from nsn_jax.network import NSN, Contrast, check_images
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.sampler import sample
 
-__all__ = ["find_contrast", "spread"]
+__all__ = ["compared_rows", "find_contrast", "spread"]
 
 #: Samples and training images that are compared.
 _IMAGES, _TRAINING_IMAGES = 1_000, 10_000
@@ -30,6 +30,12 @@ def spread(images: npt.NDArray | jax.Array) -> float:
   """Root of the mean variance of a pixel over images [N, H, W, C], clipped to [0, 1]."""
   clipped = np.clip(np.asarray(images, np.float32), 0.0, 1.0)
   return float(np.sqrt(clipped.var(axis=0, dtype=np.float64).mean()))
+
+
+def compared_rows(num_images: int) -> npt.NDArray[np.int64]:
+  """Numbers of the training images that samples are compared with."""
+  # All along: data sets may be sorted by class.
+  return np.linspace(0, num_images - 1, min(_TRAINING_IMAGES, num_images)).astype(int)
 
 
 def find_contrast(
@@ -52,9 +58,7 @@ def find_contrast(
     ValueError: for arguments that are not as above.
   """
   images = check_images(nsn, images)
-  # All along: data sets may be sorted by class.
-  rows = np.linspace(0, len(images) - 1, min(_TRAINING_IMAGES, len(images))).astype(int)
-  some = np.asarray(to_unit(jnp.asarray(images[rows])))
+  some = np.asarray(to_unit(jnp.asarray(images[compared_rows(len(images))])))
   mean = some.mean(axis=0) if nsn.whitening is None else np.asarray(nsn.whitening.mean)
   plain = dataclasses.replace(nsn, contrast=None)
   about = np.asarray(sample(key, plain, _IMAGES, sampler)) - mean

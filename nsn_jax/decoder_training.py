@@ -17,6 +17,7 @@ from nsn_jax.host_random import generator
 from nsn_jax.network import NSN, map_sizes, seen_maps
 from nsn_jax.patches import extract_patches
 from nsn_jax.progress import OnFraction
+from nsn_jax.rows import Rows
 from nsn_jax.sampler import decode
 
 __all__ = ["kept_maps", "train_exact", "train_fed"]
@@ -44,10 +45,10 @@ _EXACT_RIDGE, _FED_RIDGE = 1e-4, 1e-2
 _Pairs = Callable[[jax.Array, npt.NDArray[np.integer]], tuple[jax.Array, jax.Array]]
 
 
-def _some(key: jax.Array, images: npt.NDArray) -> npt.NDArray:
+def _some(key: jax.Array, images: Rows) -> npt.NDArray:
   """Random images that decoders are fitted on."""
   rng = generator(key)
-  return images[rng.permutation(len(images))[:_MOST_IMAGES]]
+  return images.take(rng.permutation(len(images))[:_MOST_IMAGES])
 
 
 def _exact_pairs(nsn: NSN, images: npt.NDArray, index: int) -> _Pairs:
@@ -177,11 +178,9 @@ def _part(report: OnFraction, done: int, count: int) -> OnFraction:
   return lambda fraction: report((done + fraction) / count)
 
 
-def train_exact(
-  key: jax.Array, nsn: NSN, images: npt.NDArray, report: OnFraction
-) -> tuple[Decoder, ...]:
+def train_exact(key: jax.Array, nsn: NSN, rows: Rows, report: OnFraction) -> tuple[Decoder, ...]:
   """A linear decoder a layer, from real maps' logits to the patches below."""
-  images, found = _some(jax.random.fold_in(key, nsn.num_layers), images), []
+  images, found = _some(jax.random.fold_in(key, nsn.num_layers), rows), []
   for index, filters in enumerate(nsn.filters):
     fitted = _fit(
       jax.random.fold_in(key, index),
@@ -204,7 +203,7 @@ def train_exact(
 
 
 def train_fed(
-  key: jax.Array, nsn: NSN, images: npt.NDArray, report: OnFraction
+  key: jax.Array, nsn: NSN, rows: Rows, report: OnFraction
 ) -> tuple[Decoder | None, ...] | None:
   """The decoders that layers are configured to have, from the last but one down.
 
@@ -214,7 +213,7 @@ def train_fed(
   wanted = [index for index, layer in enumerate(nsn.config.layers[:-1]) if layer.decoder != "drawn"]
   if not wanted:
     return None
-  images = _some(jax.random.fold_in(key, nsn.num_layers), images)
+  images = _some(jax.random.fold_in(key, nsn.num_layers), rows)
   starts = kept_maps(nsn, images)
   finds = any(nsn.config.layers[index].decoder == "found" for index in wanted)
   num_held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(images))) if finds else 0

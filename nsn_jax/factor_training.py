@@ -1,10 +1,11 @@
 """Fitting a layer's factors: one pass over its patches, which also tells each one's filter."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import em, factors, pooling, stream
+from nsn_jax import factors, pooling, stream
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Factors, Filters
 from nsn_jax.grouped import add_sums
@@ -45,42 +46,28 @@ def train_factors(
   basis = None
   if rank:
     few = max(min(_BASIS_PATCHES, memory_budget // (8 * values)), 2)
-    some = stream.sample_patches(basis_key, maps, *window, few)
-    basis = factors.leading_directions(basis_key, factors.residuals(some, filters)[1])
+    some = stream.sample_patches(basis_key, maps, *window, few).gathered()
+    basis = factors.leading_directions(basis_key, factors.residuals(jnp.asarray(some), filters)[1])
     rank = min(rank, basis.shape[0])
   rows = np.arange(maps.num_images)
   if positions > 1 and maps.num_images * positions > config.sample_patches:
     rng = generator(rows_key)
     rows = np.sort(rng.permutation(rows)[: max(config.sample_patches // positions, 1)])
-  report, size = log.preparing("factors"), len(rows) * positions
-  indices: list[npt.NDArray[np.int32]] = []
-  held: list[factors.Coordinates] = []
+  report = log.preparing("factors")
+  index = np.empty(len(rows) * positions, np.int32)
+  by_image = index.reshape(len(rows), positions)
   total: factors.Moments | None = None
-
-  def add_held() -> factors.Moments:
-    every = jax.tree.map(lambda *x: np.concatenate(x), *held)
-    held.clear()
-    found = factors.moments(every, num_filters=filters.num_filters)
-    return found if total is None else add_sums(total, found)
-
-  done = since = 0
-  for patches, count in stream.patch_batches(maps, *window, rows):
-    if basis is None:
-      indices.append(np.asarray(em.assign(patches, filters).index)[:count])
-    else:
-      found = factors.coordinates(patches, filters, basis)
-      held.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], found))
-      indices.append(np.asarray(held[-1].index))
-      since += count
-    if since >= _ROWS_AT_ONCE:
-      total, since = add_held(), 0
-    done += count
-    report(done / size)
-  index = np.concatenate(indices)
+  # Not one after the other, so that each part has images of all shards.
+  num_parts = -(-len(rows) * positions // _ROWS_AT_ONCE)
+  for part in range(num_parts):
+    found = stream.patch_coordinates(maps, filters, basis, *window, rows[part::num_parts])
+    by_image[part::num_parts] = found.index.reshape(-1, positions)
+    if basis is not None:
+      moments = factors.moments(found, num_filters=filters.num_filters)
+      total = moments if total is None else add_sums(total, moments)
+    report((part + 1) / num_parts)
   if basis is None:
     return filters._replace(factors=None), index
-  if held:
-    total = add_held()
   assert total is not None
   if config.pooled:
     total = pooling.pool(total, pooling.find_pooling(total))

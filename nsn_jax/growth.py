@@ -1,7 +1,9 @@
 """Non-parametric growth: how a layer finds the number of its filters.
 
 A `Bank` is `Filters` of a fixed capacity, the born ones first, so that growth compiles one program
-a capacity. Every step is a pure jitted function; only the decision to go on is the host's.
+a capacity. Every step is a pure jitted function; only the decision to go on is the host's. Patches
+lie in logical shards: each device looks at its own, and what they find is brought together in an
+order that does not depend on how many devices there are (`nsn_jax.placement`).
 """
 
 import functools
@@ -11,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import em, numerics
+from nsn_jax import em, numerics, placement
 from nsn_jax.filters import Filters
+from nsn_jax.placement import AXIS, P, Shards
 
 __all__ = [
   "Proposal",
@@ -22,6 +25,8 @@ __all__ = [
   "first_filter",
   "growth_step",
   "resize_bank",
+  "shards_statistics",
+  "step_info",
   "unknown",
 ]
 
@@ -45,13 +50,15 @@ class StepInfo(NamedTuple):
   mean_similarity: jax.Array
 
 
+def step_info(info: tuple[int, float, float]) -> StepInfo:
+  """Plain numbers as programs take them. On the host, where they are left."""
+  number, below, similarity = np.int32(info[0]), np.float32(info[1]), np.float32(info[2])
+  return StepInfo(number, below, similarity)  # type: ignore[arg-type]  # numpy's
+
+
 def unknown(num_filters: int) -> StepInfo:
   """Of a bank that no step has told of yet: all below, and any other is better."""
-  return StepInfo(
-    jax.device_put(np.int32(num_filters)),
-    jax.device_put(np.float32(1.0)),
-    jax.device_put(np.float32(-np.inf)),
-  )
+  return step_info((num_filters, 1.0, -np.inf))
 
 
 class Proposal(NamedTuple):
@@ -78,13 +85,13 @@ def capacity_for(num_filters: int) -> int:
 
 
 def resize_bank(bank: Filters, capacity: int) -> Filters:
-  """The same born filters in a bank of another capacity. On the host, as it changes shapes."""
+  """The same born filters in a bank of another capacity. On the host, where it is left."""
   mean, variance = np.asarray(bank.mean), np.asarray(bank.variance)
   keep = min(capacity, variance.size)
   new_mean = np.zeros((capacity, *mean.shape[1:]), np.float32)
   new_variance = np.full((capacity,), np.inf, np.float32)
   new_mean[:keep], new_variance[:keep] = mean[:keep], variance[:keep]
-  return Filters(jax.device_put(new_mean), jax.device_put(new_variance))
+  return Filters(new_mean, new_variance)  # type: ignore[arg-type]  # numpy's
 
 
 def _compact(bank: Filters) -> Filters:
@@ -104,15 +111,33 @@ def _unborn_where(drop: jax.Array, bank: Filters) -> Filters:
 
 
 @functools.partial(jax.jit, static_argnames="capacity")
-def first_filter(key: jax.Array, patches: jax.Array, floor: float, *, capacity: int) -> Filters:
+def first_filter(key: jax.Array, patches: Shards, floor: float, *, capacity: int) -> Filters:
   """A bank of one filter at a random patch, its variance the mean squared distance to it."""
-  mean = patches[jax.random.randint(key, (), 0, patches.shape[0], jnp.int32)]
-  variance = jnp.mean(jnp.sum((patches - mean) ** 2, axis=(1, 2, 3)))
-  bank_mean = jnp.zeros((capacity, *patches.shape[1:]), jnp.float32).at[0].set(mean)
-  # Not weakly typed, or the next step would be compiled twice.
-  bank_variance = jnp.full((capacity,), jnp.inf, jnp.float32)
-  bank_variance = bank_variance.at[0].set(jnp.maximum(variance, floor))
-  return Filters(bank_mean, bank_variance)
+
+  def first(key: jax.Array, patches: Shards, floor: jax.Array) -> Filters:
+    counts = jax.lax.all_gather(_counts(patches.valid), AXIS, tiled=True)  # [S]
+    last = jnp.cumsum(counts)
+    number = jax.random.randint(key, (), 0, last[-1], jnp.int32)
+    shard = jnp.searchsorted(last, number, side="right").astype(jnp.int32)
+    row = number - (last[shard] - counts[shard])
+    mean = placement.take_rows(patches.values, shard, row)
+
+    def distances(values: jax.Array, valid: jax.Array) -> jax.Array:
+      return jnp.sum(jnp.where(valid, jnp.sum((values - mean) ** 2, axis=(1, 2, 3)), 0.0))
+
+    squares = placement.total(placement.each(distances, patches.values, patches.valid))
+    bank_mean = jnp.zeros((capacity, *mean.shape), jnp.float32).at[0].set(mean)
+    # Not weakly typed, or the next step would be compiled twice.
+    bank_variance = jnp.full((capacity,), jnp.inf, jnp.float32)
+    return Filters(bank_mean, bank_variance.at[0].set(jnp.maximum(squares / last[-1], floor)))
+
+  specs = (P(), P(AXIS), P())
+  return patches.place.on_devices(first, specs, P())(key, patches, floor)
+
+
+def _counts(valid: jax.Array) -> jax.Array:
+  """Rows of each shard that count, int32 [m]."""
+  return jnp.sum(valid, axis=1, dtype=jnp.int32)
 
 
 def _squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -124,32 +149,44 @@ def _squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _pick_seeds(
-  key: jax.Array, patches: jax.Array, weight: jax.Array, num_seeds: int, reach: jax.Array
+  key: jax.Array, values: jax.Array, weight: jax.Array, num_seeds: int, reach: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Draws spread seeds among the patches of positive weight: k-means|| then k-means++.
 
   A pool is drawn in proportion to the weight, then seeds from the pool one by one, in proportion to
   the squared distance to the seeds before (Arthur & Vassilvitskii 2007; Bahmani et al. 2012). The
-  pool makes that S small steps instead of S passes over the patches.
+  pool makes that S small steps instead of S passes over the patches. Each shard draws with a key of
+  its own and offers its best; the best of all make the pool, which is the same draw.
 
   Args:
     key: PRNG key.
-    patches: [N, D].
-    weight: [N], at least 0.
-    num_seeds: S.
+    values: patches of this device's shards, [m, n, kh, kw, C].
+    weight: [m, n], at least 0.
+    num_seeds: number of seeds.
     reach: squared distance; what is no further from an earlier seed is left to that one.
 
   Returns:
-    Seeds [S, D], and bool [S] which of them stand for something: none does where no weight is
-    positive, and none within reach of an earlier seed.
+    Seeds [seeds, D], and bool [seeds] which of them stand for something: none does where no weight
+    is positive, and none within reach of an earlier seed.
   """
   pool_key, first_key, spread_key = jax.random.split(key, 3)
-  # Gumbel top-k is a weighted draw without replacement.
-  noise = jax.random.gumbel(pool_key, weight.shape, jnp.float32)
-  score, pool = jax.lax.top_k(
-    jnp.log(weight) + noise, min(_OVERSAMPLING * num_seeds, weight.shape[0])
+  m, n = weight.shape
+  shards = jax.lax.axis_index(AXIS) * m + jnp.arange(m)
+  size = min(_OVERSAMPLING * num_seeds, m * jax.lax.axis_size(AXIS) * n)
+
+  def offer(weight: jax.Array, shard: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # Gumbel top-k is a weighted draw without replacement.
+    noise = jax.random.gumbel(jax.random.fold_in(pool_key, shard), weight.shape, jnp.float32)
+    return jax.lax.top_k(jnp.log(weight) + noise, min(size, n))
+
+  score, row = (
+    jax.lax.all_gather(x, AXIS, tiled=True) for x in placement.each(offer, weight, shards)
   )
-  candidates, valid = patches[pool], jnp.isfinite(score)
+  offered = score.shape[1]
+  score, pool = jax.lax.top_k(score.reshape(-1), size)
+  valid = jnp.isfinite(score)
+  candidates = placement.take_rows(values, pool // offered, row.reshape(-1)[pool])
+  candidates = candidates.reshape(size, -1)
   between = _squared_distances(candidates, candidates)
   first = jax.random.categorical(first_key, jnp.where(valid, jnp.float32(0.0), -jnp.inf))
 
@@ -170,7 +207,7 @@ def _pick_seeds(
 
 def _propose(
   key: jax.Array,
-  patches: jax.Array,
+  values: jax.Array,
   found: em.Assignment,
   weight: jax.Array,
   eligible: jax.Array,
@@ -185,34 +222,42 @@ def _propose(
 
   Args:
     key: PRNG key.
-    patches: [N, kh, kw, C].
-    found: their present assignment.
-    weight: [N], seeds are drawn in proportion.
-    eligible: bool [N], patches that a new filter may take.
-    num_seeds: S.
+    values: patches of this device's shards, [m, n, kh, kw, C].
+    found: their present assignment, [m, n].
+    weight: [m, n], seeds are drawn in proportion.
+    eligible: bool [m, n], patches that a new filter may take.
+    num_seeds: number of seeds.
     reach: squared distance that seeds keep from each other.
     floor: variance floor.
   """
-  flat = patches.reshape(patches.shape[0], -1)
-  seeds, valid = _pick_seeds(key, flat, weight, num_seeds, reach)
-  distance = jnp.where(valid, _squared_distances(flat, seeds), jnp.inf)
-  nearest = jnp.argmin(distance, axis=1)
-  taken = eligible & (jnp.min(distance, axis=1) < found.distance)
-  member = jax.nn.one_hot(
-    jnp.where(taken, nearest, num_seeds), num_seeds, dtype=jnp.float32, axis=0
+  seeds, valid = _pick_seeds(key, values, weight, num_seeds, reach)
+
+  def take(
+    values: jax.Array, present: jax.Array, similarity: jax.Array, eligible: jax.Array
+  ) -> tuple[jax.Array, ...]:
+    flat = values.reshape(values.shape[0], -1)
+    distance = jnp.where(valid, _squared_distances(flat, seeds), jnp.inf)
+    nearest = jnp.argmin(distance, axis=1)
+    taken = eligible & (jnp.min(distance, axis=1) < present)
+    member = jax.nn.one_hot(
+      jnp.where(taken, nearest, num_seeds), num_seeds, dtype=jnp.float32, axis=0
+    )
+    # About the seed, as em.e_step does it about the filter's mean.
+    shift = jnp.dot(member, flat - seeds[nearest], precision=numerics.PRECISION)
+    nearest_distance = jnp.where(taken, jnp.min(distance, axis=1), 0.0)
+    square = jnp.dot(member, nearest_distance, precision=numerics.PRECISION)
+    held = jnp.dot(member, jnp.where(taken, similarity, 0.0), precision=numerics.PRECISION)
+    return jnp.sum(member, axis=1), shift, square, held
+
+  count, shift, square, held = placement.total(
+    placement.each(take, values, found.distance, found.similarity, eligible)
   )
-  count = jnp.sum(member, axis=1)
   n = jnp.maximum(count, 1.0)
-  # About the seed, as em.e_step does it about the filter's mean.
-  residual = flat - seeds[nearest]
-  shift = jnp.dot(member, residual, precision=numerics.PRECISION) / n[:, None]
-  nearest_distance = jnp.where(taken, jnp.min(distance, axis=1), 0.0)
-  square = jnp.dot(member, nearest_distance, precision=numerics.PRECISION) / n
-  variance = jnp.maximum(square - jnp.sum(shift * shift, axis=1), floor)
+  shift = shift / n[:, None]
+  variance = jnp.maximum(square / n - jnp.sum(shift * shift, axis=1), floor)
   # After its M-step a filter's mean similarity is -1/2 - log(v)/2.
-  held = jnp.dot(member, found.similarity, precision=numerics.PRECISION)
   gain = jnp.where(count > 0, -0.5 * count * (1.0 + jnp.log(variance)) - held, -jnp.inf)
-  mean = (seeds + shift).reshape(num_seeds, *patches.shape[1:])
+  mean = (seeds + shift).reshape(num_seeds, *values.shape[2:])
   return Proposal(Filters(mean, variance), count.astype(jnp.int32), gain)
 
 
@@ -227,7 +272,7 @@ def _insert(bank: Filters, new: Filters, accept: jax.Array) -> Filters:
 
 
 def _em_steps(
-  patches: jax.Array,
+  patches: Shards,
   bank: Filters,
   threshold: jax.Array,
   floor: jax.Array,
@@ -242,25 +287,36 @@ def _em_steps(
 
   def step(index: jax.Array, carry: tuple[Filters, em.Statistics]) -> tuple[Filters, em.Statistics]:
     bank, _ = carry
-    statistics = em.e_step_core(patches, bank, threshold, None, hold_below=True, chunk_size=None)
+    statistics = shards_statistics(patches, bank, threshold)
     found = em.m_step_core(statistics, bank, floor)
     keep_one = jnp.arange(bank.num_filters) == jnp.argmax(statistics.count)
     found = _unborn_where((statistics.count < min_patches) & ~keep_one, found)
     bank = jax.tree.map(lambda new, old: jnp.where(index < steps, new, old), found, bank)
     return bank, statistics
 
-  bank, statistics = jax.lax.fori_loop(0, steps + 1, step, (bank, em.zero_statistics(bank)))
+  shapes = jax.eval_shape(em.zero_statistics, bank)
+  zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+  bank, statistics = jax.lax.fori_loop(0, steps + 1, step, (bank, zero))
   info = StepInfo(
-    _num_born(bank), statistics.num_below / patches.shape[0], em.mean_similarity(statistics)
+    _num_born(bank), statistics.num_below / statistics.num_patches, em.mean_similarity(statistics)
   )
   return _compact(bank), info
+
+
+def shards_statistics(patches: Shards, filters: Filters, threshold: jax.Array) -> em.Statistics:
+  """On a device: one E-step over the patches of all shards, the same statistics on each."""
+
+  def one(values: jax.Array, valid: jax.Array) -> em.Statistics:
+    return em.e_step_core(values, filters, threshold, valid, hold_below=True, chunk_size=None)
+
+  return placement.total(placement.each(one, patches.values, patches.valid))
 
 
 @functools.partial(jax.jit, static_argnames=("num_seeds", "em_steps", "min_patches"))
 def growth_step(
   key: jax.Array,
   step: jax.Array,
-  patches: jax.Array,
+  patches: Shards,
   bank: Filters,
   threshold: jax.Array,
   floor: jax.Array,
@@ -278,7 +334,7 @@ def growth_step(
   Args:
     key: PRNG key of the phase.
     step: number of the step, folded into the key.
-    patches: float32 [N, kh, kw, C].
+    patches: float32 [S, n, kh, kw, C].
     bank: filters of fixed capacity, born ones first.
     threshold: tau.
     floor: variance floor.
@@ -286,19 +342,27 @@ def growth_step(
     em_steps: EM iterations after them.
     min_patches: filters that hold fewer are dropped, new and old.
   """
-  found = em.assign(patches, bank)
-  below = found.similarity < threshold
-  weight = jnp.where(below, 1.0, 0.0)
-  key = jax.random.fold_in(key, step)
-  # A filter of variance v = d gives a patch at distance d a similarity of -1/2 - log(d)/2: within
-  # this reach of a seed no patch needs another. Without it, one cluster gets several seeds.
-  reach = jnp.exp(-1.0 - 2.0 * threshold)
-  new = _propose(key, patches, found, weight, below, num_seeds, reach, floor)
-  bank = _insert(bank, new.filters, new.num_taken >= min_patches)
-  return _em_steps(patches, bank, threshold, floor, em_steps, min_patches)
+
+  def grown(
+    key: jax.Array, patches: Shards, bank: Filters, threshold: jax.Array, floor: jax.Array
+  ) -> tuple[Filters, StepInfo]:
+    found = placement.each(lambda values: em.assign(values, bank), patches.values)
+    below = (found.similarity < threshold) & patches.valid
+    weight = jnp.where(below, 1.0, 0.0)
+    # A filter of variance v = d gives a patch at distance d a similarity of -1/2 - log(d)/2: within
+    # this reach of a seed no patch needs another. Without it, one cluster gets several seeds.
+    reach = jnp.exp(-1.0 - 2.0 * threshold)
+    new = _propose(key, patches.values, found, weight, below, num_seeds, reach, floor)
+    bank = _insert(bank, new.filters, new.num_taken >= min_patches)
+    return _em_steps(patches, bank, threshold, floor, em_steps, min_patches)
+
+  specs = (P(), P(AXIS), P(), P(), P())
+  return patches.place.on_devices(grown, specs, P())(
+    jax.random.fold_in(key, step), patches, bank, threshold, floor
+  )
 
 
-def _removal_loss(bank: Filters, found: em.Assignment) -> jax.Array:
+def _removal_loss(bank: Filters, found: em.Assignment, valid: jax.Array) -> jax.Array:
   """How much the sum of best similarities falls if a filter goes: float32 [K], +inf where unborn.
 
   Its patches are taken to go, all together, to the one filter that suits them best. For patches of
@@ -306,10 +370,17 @@ def _removal_loss(bank: Filters, found: em.Assignment) -> jax.Array:
   by Eq 1, exactly; that each could choose for itself makes this an upper bound.
   """
   k = bank.num_filters
+
+  def sums(
+    similarity: jax.Array, index: jax.Array, valid: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    index = jnp.where(valid, index, k)
+    ones = jnp.ones_like(similarity)
+    return em.sum_by_filter(ones, index, k), em.sum_by_filter(similarity, index, k)
+
+  count, own = placement.total(placement.each(sums, found.similarity, found.index, valid))
   born = jnp.isfinite(bank.variance)
   flat = bank.mean.reshape(k, -1)
-  count = em.sum_by_filter(jnp.ones_like(found.similarity), found.index, k)
-  own = em.sum_by_filter(found.similarity, found.index, k)
   v = jnp.where(born, bank.variance, 1.0)
   other = -(_squared_distances(flat, flat) + v[:, None]) / (2.0 * v) - 0.5 * jnp.log(v)
   other = jnp.where(born & ~jnp.eye(k, dtype=bool), other, -jnp.inf)
@@ -320,7 +391,7 @@ def _removal_loss(bank: Filters, found: em.Assignment) -> jax.Array:
 def exchange_step(
   key: jax.Array,
   step: jax.Array,
-  patches: jax.Array,
+  patches: Shards,
   bank: Filters,
   present: StepInfo,
   threshold: jax.Array,
@@ -341,7 +412,7 @@ def exchange_step(
   Args:
     key: PRNG key of the phase.
     step: number of the step, folded into the key.
-    patches: float32 [N, kh, kw, C].
+    patches: float32 [S, n, kh, kw, C].
     bank: filters of fixed capacity, born ones first.
     present: what the last step told of this bank.
     threshold: tau, for the report only.
@@ -351,22 +422,36 @@ def exchange_step(
     min_patches: that a new filter must take: one of a single patch, of no variance, would gain most
       and be a copy of it.
   """
-  found = em.assign(patches, bank)
-  weight = found.distance / bank.variance[found.index]
-  key = jax.random.fold_in(key, step)
-  anywhere, apart = jnp.ones_like(weight, bool), jnp.zeros([], jnp.float32)
-  new = _propose(key, patches, found, weight, anywhere, num_seeds, apart, floor)
-  loss = _removal_loss(bank, found)
-  tried = min(num_seeds, bank.num_filters)
-  enough = new.num_taken >= min_patches
-  gain, best_new = jax.lax.top_k(jnp.where(enough, new.gain, -jnp.inf), tried)
-  low, worst = jax.lax.top_k(-loss, tried)
-  worth = gain + low > 0.0
-  slot = jnp.where(worth, worst, bank.num_filters)
-  swapped = Filters(
-    bank.mean.at[slot].set(new.filters.mean[best_new], mode="drop"),
-    bank.variance.at[slot].set(new.filters.variance[best_new], mode="drop"),
+
+  def exchanged(
+    key: jax.Array,
+    patches: Shards,
+    bank: Filters,
+    present: StepInfo,
+    threshold: jax.Array,
+    floor: jax.Array,
+  ) -> tuple[Filters, StepInfo]:
+    values, valid = patches.values, patches.valid
+    found = placement.each(lambda values: em.assign(values, bank), values)
+    weight = jnp.where(valid, found.distance / bank.variance[found.index], 0.0)
+    apart = jnp.zeros([], jnp.float32)
+    new = _propose(key, values, found, weight, valid, num_seeds, apart, floor)
+    loss = _removal_loss(bank, found, valid)
+    tried = min(num_seeds, bank.num_filters)
+    enough = new.num_taken >= min_patches
+    gain, best_new = jax.lax.top_k(jnp.where(enough, new.gain, -jnp.inf), tried)
+    low, worst = jax.lax.top_k(-loss, tried)
+    worth = gain + low > 0.0
+    slot = jnp.where(worth, worst, bank.num_filters)
+    swapped = Filters(
+      bank.mean.at[slot].set(new.filters.mean[best_new], mode="drop"),
+      bank.variance.at[slot].set(new.filters.variance[best_new], mode="drop"),
+    )
+    swapped, info = _em_steps(patches, swapped, threshold, floor, em_steps, min_patches=0)
+    better = info.mean_similarity > present.mean_similarity
+    return jax.tree.map(lambda a, b: jnp.where(better, a, b), (swapped, info), (bank, present))
+
+  specs = (P(), P(AXIS), P(), P(), P(), P())
+  return patches.place.on_devices(exchanged, specs, P())(
+    jax.random.fold_in(key, step), patches, bank, present, threshold, floor
   )
-  swapped, info = _em_steps(patches, swapped, threshold, floor, em_steps, min_patches=0)
-  better = info.mean_similarity > present.mean_similarity
-  return jax.tree.map(lambda a, b: jnp.where(better, a, b), (swapped, info), (bank, present))

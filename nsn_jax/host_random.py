@@ -6,11 +6,14 @@ import numpy as np
 __all__ = ["generator"]
 
 
-def generator(key: jax.Array) -> np.random.Generator:
-  """A generator of numpy seeded by a key: the same key, the same draws on every backend.
+def generator(key: jax.Array, *numbers: int) -> np.random.Generator:
+  """A generator of numpy seeded by a key, and numbers that are folded into it.
+
+  The same key gives the same draws on every backend.
 
   >>> draws = [int(generator(jax.random.key(3)).integers(1000)) for _ in range(2)]
   >>> draws[0] == draws[1]
   True
   """
-  return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+  words = np.asarray(jax.random.key_data(key)).ravel()
+  return np.random.default_rng([*words.tolist(), *numbers])

@@ -5,7 +5,18 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["Log", "OnFraction", "OnProgress", "Progress", "Record"]
+from nsn_jax.filters import Filters
+
+__all__ = [
+  "LayerState",
+  "Log",
+  "OnFraction",
+  "OnProgress",
+  "OnState",
+  "Progress",
+  "Record",
+  "TrainingState",
+]
 
 
 class Record(NamedTuple):
@@ -54,6 +65,45 @@ class Progress:
   fraction: float
 
 
+class LayerState(NamedTuple):
+  """Where the training of a layer is, between two steps.
+
+  Attributes:
+    phase: "growth", "exchange", "sample" or "em".
+    step: steps of it that are finished.
+    filters: the filters; in "growth" a bank, unborn ones last. Where a layer grows on coordinates,
+      of these, until "em".
+    info: born filters, share of the patches below the threshold, and mean best similarity.
+    stalled: growth steps in a row that found hardly a filter more.
+    done: whether the phase has ended by itself.
+  """
+
+  phase: str
+  step: int
+  filters: Filters
+  info: tuple[int, float, float]
+  stalled: int = 0
+  done: bool = False
+
+
+class TrainingState(NamedTuple):
+  """Where a training is within a layer: what `fit` goes on from beside the layers below.
+
+  Attributes:
+    layer: index of the layer.
+    state: of the layer.
+    history: its records so far.
+    patches: patches passed through, each pass counted.
+  """
+
+  layer: int
+  state: LayerState
+  history: tuple[Record, ...]
+  patches: int
+
+
+#: Told of the state after each step: the `on_state` of `fit`.
+OnState = Callable[[TrainingState], None]
 #: Told of progress: the `report` of `fit` and `fit_layer`.
 OnProgress = Callable[[Progress], None]
 #: Told of the share of a pass that is done.
@@ -70,15 +120,29 @@ class Log:
   Attributes:
     layer: index of the layer.
     report: the callback.
+    on_state: told of the state after each step.
     history: one record a finished step.
     patches: patches passed through, each pass counted.
     start: when the layer began, in seconds of `time.perf_counter`.
   """
 
-  def __init__(self, layer: int, report: OnProgress | None):
-    self.layer, self.report = layer, report or _ignore
-    self.history: list[Record] = []
-    self.patches, self.start = 0, time.perf_counter()
+  def __init__(
+    self,
+    layer: int,
+    report: OnProgress | None,
+    on_state: OnState | None = None,
+    resumed: TrainingState | None = None,
+  ):
+    self.layer, self.report, self.on_state = layer, report or _ignore, on_state
+    self.history: list[Record] = list(resumed.history) if resumed else []
+    self.patches = resumed.patches if resumed else 0
+    before = self.history[-1].seconds if self.history else 0.0
+    self.start = time.perf_counter() - before
+
+  def keep(self, state: LayerState) -> None:
+    """Tells of the state after a step."""
+    if self.on_state is not None:
+      self.on_state(TrainingState(self.layer, state, tuple(self.history), self.patches))
 
   def step(
     self, phase: str, step: int, num_steps: int, info: tuple[int, float, float], size: int

@@ -1,4 +1,8 @@
-"""A layer's input maps, streamed in batches: cached where they fit the budget, else recomputed."""
+"""A layer's input maps, streamed in batches: cached where they fit the budget, else recomputed.
+
+Every pass goes through the logical shards in rounds: in one round each device takes one of its
+shards, batch by batch (`nsn_jax.placement`).
+"""
 
 import dataclasses
 import functools
@@ -9,14 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import budgets, em
+from nsn_jax import budgets, em, factors, placement, processes
 from nsn_jax.basis import Basis, coordinates
 from nsn_jax.config import LayerConfig
+from nsn_jax.factors import Coordinates
 from nsn_jax.filters import Filters
 from nsn_jax.host_random import generator
 from nsn_jax.network import first_map, layer_map, map_sizes
 from nsn_jax.patches import extract_patches, num_positions
+from nsn_jax.placement import AXIS, P, Placement, Shards
 from nsn_jax.progress import OnFraction
+from nsn_jax.rows import Rows, filled
+from nsn_jax.tree_sum import TreeSum
 from nsn_jax.whitening import Whitening
 
 __all__ = [
@@ -24,12 +32,12 @@ __all__ = [
   "MapStream",
   "above",
   "of_images",
-  "patch_batches",
+  "patch_coordinates",
   "sample_patches",
   "statistics",
 ]
 
-#: Patches after which sums go to the host, in float64: above so many float32 counts no longer.
+#: Patches after which a shard's sums begin anew: above so many float32 counts no longer.
 _FOLDED_PATCHES = 1 << 24
 #: Share of the memory budget that whitened images may take.
 _WHITENED_SHARE = 4
@@ -68,18 +76,27 @@ class MapStream:
   """The maps that a layer sees, over a whole data set.
 
   Attributes:
-    base: what is held, on the host: images [N, H, W, C] (uint8 or float), or the maps of a lower
-      layer (float32).
+    base: what this process holds, on the host: images [n, H, W, C] (uint8 or float), or the maps of
+      a lower layer (float32). Those of one process are all.
     encoder: what makes the maps of it.
+    place: the devices, and how many logical shards the images are cut into.
+    num_images: N, of all processes; None where this one has them all.
   """
 
   base: np.ndarray
   encoder: Encoder = Encoder()
+  place: Placement = dataclasses.field(default_factory=lambda: placement.place(None))
+  num_images: int = 0
+
+  def __post_init__(self) -> None:
+    """All images are this process's where their number is not given."""
+    if not self.num_images:
+      object.__setattr__(self, "num_images", len(self.base))
 
   @property
-  def num_images(self) -> int:
-    """N."""
-    return self.base.shape[0]
+  def rows(self) -> Rows:
+    """The base, as rows of all processes."""
+    return Rows(self.base, self.num_images, self.place)
 
   @property
   def map_shape(self) -> tuple[int, int, int]:
@@ -90,28 +107,39 @@ class MapStream:
     return (*map_sizes(self.base.shape[1:3], encoder.layers)[-1], encoder.filters[-1].num_filters)
 
 
-@jax.jit
-def _encode_batch(encoder: Encoder, base: jax.Array) -> jax.Array:
-  return encoder(base)
+@functools.partial(jax.jit, static_argnames="place")
+def _encode_batch(encoder: Encoder, base: jax.Array, *, place: Placement) -> jax.Array:
+  return place.on_devices(lambda e, b: e(b), (P(), P(AXIS)), P(AXIS))(encoder, base)
 
 
-@functools.partial(jax.jit, static_argnames="window")
+@functools.partial(jax.jit, static_argnames=("window", "place"))
 def _gather_batch(
   encoder: Encoder,
   base: jax.Array,
   positions: jax.Array,
   basis: Basis | None,
+  *,
   window: tuple[int, int],
+  place: Placement,
 ) -> jax.Array:
   """Patches at flat positions [b, q] of each image's map, [b * q, kh, kw, C], or coordinates."""
-  patches = extract_patches(encoder(base), *window)
-  b, h, w = patches.shape[:3]
-  flat = patches.reshape(b, h * w, *patches.shape[3:])
-  found = flat[jnp.arange(b)[:, None], positions].reshape(-1, *patches.shape[3:])
-  return found if basis is None else coordinates(found, basis)
+
+  def gather(
+    encoder: Encoder, base: jax.Array, positions: jax.Array, basis: Basis | None
+  ) -> jax.Array:
+    patches = extract_patches(encoder(base), *window)
+    b, h, w = patches.shape[:3]
+    flat = patches.reshape(b, h * w, *patches.shape[3:])
+    found = flat[jnp.arange(b)[:, None], positions].reshape(-1, *patches.shape[3:])
+    return found if basis is None else coordinates(found, basis)
+
+  specs = (P(), P(AXIS), P(AXIS), P())
+  return place.on_devices(gather, specs, P(AXIS))(encoder, base, positions, basis)
 
 
-@functools.partial(jax.jit, static_argnames=("window", "num_parts"), donate_argnames="total")
+@functools.partial(
+  jax.jit, static_argnames=("window", "num_parts", "place"), donate_argnames="total"
+)
 def _accumulate(
   total: em.Statistics,
   filters: Filters,
@@ -119,54 +147,82 @@ def _accumulate(
   encoder: Encoder,
   base: jax.Array,
   num_valid: jax.Array,
+  *,
   window: tuple[int, int],
   num_parts: int,
+  place: Placement,
 ) -> em.Statistics:
-  """Adds a batch's E-step to the total; images from `num_valid` on are filling.
+  """Adds a batch's E-step to each device's total; images from `num_valid` on are filling.
 
   The batch is encoded at once; its patches are made and looked at in parts.
   """
-  maps = encoder(base)
-  size = len(maps) // num_parts
 
-  def add(total: em.Statistics, part: tuple[jax.Array, jax.Array]) -> tuple[em.Statistics, None]:
-    maps, first = part
-    patches = extract_patches(maps, *window)
-    valid = jnp.broadcast_to(
-      (first + jnp.arange(size) < num_valid)[:, None, None], patches.shape[:3]
-    )
-    found = em.e_step_core(patches, filters, threshold, valid, hold_below=True, chunk_size=None)
-    return em.add_statistics(total, found), None
+  def accumulate(
+    total: em.Statistics,
+    filters: Filters,
+    threshold: jax.Array,
+    encoder: Encoder,
+    base: jax.Array,
+    num_valid: jax.Array,
+  ) -> em.Statistics:
+    maps = encoder(base)
+    size = len(maps) // num_parts
 
-  parts = (maps.reshape(num_parts, size, *maps.shape[1:]), size * jnp.arange(num_parts))
-  return jax.lax.scan(add, total, parts)[0]
+    def add(total: em.Statistics, part: tuple[jax.Array, jax.Array]) -> tuple[em.Statistics, None]:
+      maps, first = part
+      patches = extract_patches(maps, *window)
+      valid = jnp.broadcast_to(
+        (first + jnp.arange(size) < num_valid[0])[:, None, None], patches.shape[:3]
+      )
+      found = em.e_step_core(patches, filters, threshold, valid, hold_below=True, chunk_size=None)
+      return em.add_statistics(total, found), None
+
+    parts = (maps.reshape(num_parts, size, *maps.shape[1:]), size * jnp.arange(num_parts))
+    found = jax.lax.scan(add, jax.tree.map(lambda x: x[0], total), parts)[0]
+    return jax.tree.map(lambda x: x[None], found)
+
+  specs = (P(AXIS), P(), P(), P(), P(AXIS), P(AXIS))
+  return place.on_devices(accumulate, specs, P(AXIS))(
+    total, filters, threshold, encoder, base, num_valid
+  )
 
 
-def _batch_images(stream: MapStream, window: tuple[int, int], at_least: int = 0) -> int:
-  """Images a batch, so that its patches fill the budget, or `at_least` bytes."""
+@functools.partial(jax.jit, static_argnames="place")
+def _zeros(filters: Filters, *, place: Placement) -> em.Statistics:
+  """No patch, on each device: [devices, ...]."""
+
+  def zeros(filters: Filters) -> em.Statistics:
+    found = jax.eval_shape(em.zero_statistics, filters)
+    return jax.tree.map(lambda x: jnp.zeros((1, *x.shape), x.dtype), found)
+
+  return place.on_devices(zeros, P(), P(AXIS))(filters)
+
+
+@functools.partial(jax.jit, static_argnames="place")
+def _total(parts: em.Statistics, *, place: Placement) -> em.Statistics:
+  """Devices' statistics [devices, ...] as one, the same on each."""
+  return place.on_devices(placement.total, P(AXIS), P())(parts)
+
+
+def _batch_images(
+  stream: MapStream, window: tuple[int, int], at_least: int = 0, most: int | None = None
+) -> tuple[int, int]:
+  """Images a batch, so that its patches fill the budget, or `at_least` bytes; and batches at once.
+
+  A shard, or the `most` images that are looked at of one, is cut into equal parts, which leaves the
+  least to fill up.
+  """
   h, w, c = stream.map_shape
   kernel, stride = window
   values = num_positions(h, kernel, stride) * num_positions(w, kernel, stride) * kernel * kernel * c
   budget = max(budgets.of_backend().batch_bytes, at_least)
-  return int(min(max(budget // (4 * values), 1), stream.num_images))
-
-
-def _parts_at_once(stream: MapStream, batch_images: int) -> int:
-  """Batches that are encoded at once."""
-  return -(-budgets.IMAGES_AT_ONCE // batch_images) if stream.encoder.whitening is not None else 1
-
-
-def _filled(batch: np.ndarray, size: int) -> np.ndarray:
-  """A last batch filled up to `size`, so that one shape is compiled."""
-  if len(batch) == size:
-    return batch
-  return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
-
-
-def _batches(base: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
-  for i in range(0, len(base), size):
-    batch = base[i : i + size]
-    yield _filled(batch, size), len(batch)
+  most = most or stream.rows.most
+  num_batches = -(-most // max(budget // (4 * values), 1))
+  size = -(-most // num_batches)
+  if stream.encoder.whitening is None:
+    return size, 1
+  parts = min(-(-budgets.IMAGES_AT_ONCE // size), num_batches)
+  return size, -(-num_batches // -(-num_batches // parts))
 
 
 def sample_patches(
@@ -177,8 +233,10 @@ def sample_patches(
   num_patches: int,
   report: OnFraction | None = None,
   basis: Basis | None = None,
-) -> jax.Array:
+) -> Shards:
   """Patches at random positions of random images, without replacement, in the images' order.
+
+  Each logical shard draws from its own images, as many as is its share of them.
 
   Args:
     key: PRNG key.
@@ -190,36 +248,67 @@ def sample_patches(
     basis: where their coordinates are wanted instead.
 
   Returns:
-    float32 [n, kernel, kernel, C], or coordinates [n, 1, 1, M].
+    float32 [S, n, kernel, kernel, C], or coordinates [S, n, 1, 1, M].
   """
   h, w, _ = stream.map_shape
+  place, window = stream.place, (kernel, stride)
   per_image = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
   num_patches = min(num_patches, stream.num_images * per_image)
+
+  def wanted(shard: int) -> int:
+    rows = place.shard_rows(stream.num_images, shard)
+    before, after = (num_patches * row // stream.num_images for row in (rows.start, rows.stop))
+    return after - before
+
+  sizes = [len(place.shard_rows(stream.num_images, shard)) for shard in range(place.num_shards)]
+  quotas = [wanted(shard) for shard in range(place.num_shards)]
+  needed = max(-(-quota // max(size, 1)) for quota, size in zip(quotas, sizes, strict=True))
+  each = min(max(needed, _PATCHES_PER_IMAGE), per_image)
+  most = max(-(-quota // each) for quota in quotas)  # images of a shard
   # Image and position draws are the host's: the images lie there.
-  rng = generator(key)
-  each = min(max(-(-num_patches // stream.num_images), _PATCHES_PER_IMAGE), per_image)
-  num_images = min(-(-num_patches // each), stream.num_images)
-  chosen = np.sort(rng.permutation(stream.num_images)[:num_images])
-  positions = np.argsort(rng.random((num_images, per_image)), axis=1)[:, :each].astype(np.int32)
-  size = _batch_images(stream, (kernel, stride))
-  size = min(size * _parts_at_once(stream, size), num_images)
-  found = []
-  for i in range(0, num_images, size):
-    rows = chosen[i : i + size]
-    patches = _gather_batch(
+  rows, positions, kept = [], [], []
+  for shard, own in zip(place.local_shards, stream.rows.shards(), strict=True):
+    rng, quota = generator(key, shard), quotas[shard]
+    chosen = np.sort(rng.permutation(len(own))[: -(-quota // each)])
+    rows.append(chosen + own.start)
+    where = np.argsort(rng.random((len(chosen), per_image)), axis=1)[:, :each]
+    positions.append(where.astype(np.int32))
+    # Rounding up to whole images gives some too many.
+    kept.append(np.sort(rng.permutation(len(chosen) * each)[:quota]))
+  size, parts = _batch_images(stream, window, most=most)
+  size = size * parts
+  patches: np.ndarray | None = None
+  done, all_rows = 0, max(sum(len(r) for r in rows), 1)
+  held: dict[int, list[np.ndarray]] = {shard: [] for shard in range(len(rows))}
+  for batch in stream.rows.batches(size, rows, most):
+    at = [positions[s][batch.start : batch.start + size] for s in batch.shards]
+    found = _gather_batch(
       stream.encoder,
-      _filled(stream.base[rows], size),
-      _filled(positions[i : i + size], size),
+      batch.base,
+      place.put(np.concatenate([filled(part, size) for part in at])),
       basis,
-      (kernel, stride),
+      window=window,
+      place=place,
     )
-    found.append(np.asarray(patches)[: len(rows) * each])
+    values = place.local(found).reshape(len(batch.shards), size * each, *found.shape[1:])
+    for shard, part, count in zip(batch.shards, values, batch.counts, strict=True):
+      held[shard].append(part[: count * each])
+    if batch.ends:
+      if patches is None:
+        patches = np.zeros((len(rows), max(quotas), *found.shape[1:]), np.float32)
+      for shard in batch.shards:
+        patches[shard, : len(kept[shard])] = np.concatenate(held.pop(shard))[kept[shard]]
+    done += int(batch.counts.sum())
     if report is not None:
-      report((i + len(rows)) / num_images)
-  patches = np.concatenate(found)
-  if len(patches) > num_patches:  # rounding up to whole images
-    patches = patches[np.sort(rng.permutation(len(patches))[:num_patches])]
-  return jax.device_put(patches)
+      report(done / all_rows)
+  assert patches is not None
+  valid = np.arange(max(quotas)) < np.asarray([len(k) for k in kept])[:, None]
+  return Shards(place.put(patches), place.put(valid), place)
+
+
+@jax.jit
+def _added(a: em.Statistics, b: em.Statistics) -> em.Statistics:
+  return em.add_statistics(a, b)
 
 
 def statistics(
@@ -228,70 +317,112 @@ def statistics(
   """One E-step over all maps, each patch held by its argmax filter.
 
   Yields, batch by batch, the number of images done, and with the last the pass's statistics, None
-  before. Peak memory beside the base is one batch of patches.
+  before. Peak memory beside the base is one batch of patches, and statistics as many times as the
+  shards of a device can be halved.
   """
-  window = (kernel, stride)
+  window, place = (kernel, stride), stream.place
+  filters = place.replicate(filters)
   # Each batch reads and adds up arrays as large as all filters: a batch as large makes up for it.
-  size = _batch_images(stream, window, at_least=filters.mean.nbytes)
-  num_parts = _parts_at_once(stream, size)
+  size, num_parts = _batch_images(stream, window, at_least=filters.mean.nbytes)
   h, w, _ = stream.map_shape
   positions = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
-  total, folded = em.zero_statistics(filters), None
-  done, since = 0, 0
-  for base, num_valid in _batches(stream.base, size * num_parts):
-    total = _accumulate(
-      total,
+  shards: TreeSum[em.Statistics] = TreeSum(_added)
+  parts: TreeSum[em.Statistics] = TreeSum(_added)
+  since, done = 0, 0
+  part = _zeros(filters, place=place)
+  for batch in stream.rows.batches(size * num_parts):
+    part = _accumulate(
+      part,
       filters,
       np.float32(threshold),
       stream.encoder,
-      base,
-      np.int32(num_valid),
-      window,
-      num_parts,
+      batch.base,
+      place.put(batch.counts),
+      window=window,
+      num_parts=num_parts,
+      place=place,
     )
-    done += num_valid
-    since += num_valid * positions
-    if since >= _FOLDED_PATCHES:
-      folded, since = _fold(folded, total), 0
-      total = em.zero_statistics(filters)
+    since += size * num_parts * positions
+    done += int(batch.counts.sum()) * jax.process_count()
+    if batch.ends or since >= _FOLDED_PATCHES:
+      parts.push(part)
+      part, since = _zeros(filters, place=place), 0
+    if batch.ends:
+      shards.push(parts.total())
     if done < stream.num_images:
       yield None, done
-  yield total if folded is None else _single(_fold(folded, total)), done
+  yield _total(shards.total(), place=place), stream.num_images
 
 
-@functools.partial(jax.jit, static_argnames="window")
-def _patch_batch(encoder: Encoder, base: jax.Array, window: tuple[int, int]) -> jax.Array:
-  patches = extract_patches(encoder(base), *window)
-  return patches.reshape(-1, *patches.shape[3:])
+@functools.partial(jax.jit, static_argnames=("window", "place"))
+def _coordinates_batch(
+  encoder: Encoder,
+  base: jax.Array,
+  filters: Filters,
+  basis: jax.Array | None,
+  *,
+  window: tuple[int, int],
+  place: Placement,
+) -> Coordinates:
+  def found(
+    encoder: Encoder, base: jax.Array, filters: Filters, basis: jax.Array | None
+  ) -> Coordinates:
+    patches = extract_patches(encoder(base), *window)
+    patches = patches.reshape(-1, *patches.shape[3:])
+    if basis is not None:
+      return factors.coordinates(patches, filters, basis)
+    found = em.assign(patches, filters)
+    return Coordinates(found.index, jnp.zeros((len(patches), 0), jnp.float32), found.distance)
+
+  specs = (P(), P(AXIS), P(), P())
+  return place.on_devices(found, specs, P(AXIS))(encoder, base, filters, basis)
 
 
-def patch_batches(
-  stream: MapStream, kernel: int, stride: int, rows: npt.NDArray[np.integer]
-) -> Iterator[tuple[jax.Array, int]]:
-  """All patches of the images number `rows`, in their order.
+def patch_coordinates(
+  stream: MapStream,
+  filters: Filters,
+  basis: jax.Array | None,
+  kernel: int,
+  stride: int,
+  images: npt.NDArray[np.integer],
+) -> Coordinates:
+  """Coordinates about their filters' means of all patches of some images, on the host.
 
-  Yields patches [n, kh, kw, C] batch by batch, and how many of them count: a last batch is filled
-  up, so that one shape is compiled.
+  Args:
+    stream: maps of N images.
+    filters: K filters of the window.
+    basis: orthonormal [B, kh, kw, C]; None for filters' numbers and squares alone.
+    kernel: window side.
+    stride: window step.
+    images: numbers of those that count, of N, rising.
+
+  Returns:
+    Of the patches in their images' order, on every process.
   """
+  place, window = stream.place, (kernel, stride)
+  filters, basis = place.replicate((filters, basis))
   h, w, _ = stream.map_shape
   positions = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
-  size = _batch_images(stream, (kernel, stride))
-  size = min(size * _parts_at_once(stream, size), len(rows))
-  for i in range(0, len(rows), size):
-    batch = stream.base[rows[i : i + size]]
-    patches = _patch_batch(stream.encoder, _filled(batch, size), (kernel, stride))
-    yield patches, len(batch) * positions
-
-
-def _fold(folded: em.Statistics | None, total: em.Statistics) -> em.Statistics:
-  """Adds device sums to those of the host, float64."""
-  found = jax.tree.map(lambda x: np.asarray(x, np.float64), jax.device_get(total))
-  return found if folded is None else jax.tree.map(np.add, folded, found)
-
-
-def _single(folded: em.Statistics) -> em.Statistics:
-  """The host's sums on the device again, float32."""
-  return jax.tree.map(lambda x: jax.device_put(x.astype(np.float32)), folded)
+  bounds = [place.shard_rows(stream.num_images, s).start for s in range(place.num_shards)]
+  cuts = np.searchsorted(images, [*bounds, stream.num_images])
+  most = max(int(np.diff(cuts).max()), 1)
+  first = place.local_rows(stream.num_images).start
+  rows = [images[cuts[s] : cuts[s + 1]] - first for s in place.local_shards]
+  size, parts = _batch_images(stream, window, most=most)
+  size = size * parts
+  held: list[list[Coordinates]] = [[] for _ in rows]
+  for batch in stream.rows.batches(size, rows, most):
+    found = _coordinates_batch(
+      stream.encoder, batch.base, filters, basis, window=window, place=place
+    )
+    local = jax.tree.map(place.local, found)
+    for device, (shard, count) in enumerate(zip(batch.shards, batch.counts, strict=True)):
+      low = device * size * positions
+      held[shard].append(
+        jax.tree.map(lambda x, a=low, b=low + int(count) * positions: x[a:b], local)
+      )
+  joined = jax.tree.map(lambda *x: np.concatenate(x), *(part for shard in held for part in shard))
+  return jax.tree.map(processes.joined, joined)
 
 
 def above(
@@ -306,11 +437,11 @@ def above(
   Its maps are computed once and held on the host where they fit `memory_budget` bytes; else the
   base stays what it is and the maps are computed again in every pass.
   """
-  below = stream.encoder
+  below, filters = stream.encoder, stream.place.replicate(filters)
   encoder = Encoder(below.whitening, (*below.filters, filters), (*below.layers, layer))
-  size = _batch_images(stream, (layer.kernel, layer.stride))
-  batch_images = size * _parts_at_once(stream, size)
-  return _held(MapStream(stream.base, encoder), batch_images, memory_budget, report)
+  size, parts = _batch_images(stream, (layer.kernel, layer.stride))
+  upper = dataclasses.replace(stream, encoder=encoder)
+  return _held(upper, size * parts, memory_budget, report)
 
 
 def of_images(
@@ -318,9 +449,12 @@ def of_images(
   whitening: Whitening | None,
   memory_budget: int,
   report: OnFraction | None = None,
+  place: Placement | None = None,
+  num_images: int = 0,
 ) -> MapStream:
   """The stream that the first layer sees, whitened once where it fits a part of the budget."""
-  stream = MapStream(images, Encoder(whitening))
+  place = place or placement.place(None)
+  stream = MapStream(images, Encoder(place.replicate(whitening)), place, num_images)
   if whitening is None:
     return stream
   return _held(stream, budgets.IMAGES_AT_ONCE, memory_budget // _WHITENED_SHARE, report)
@@ -330,14 +464,20 @@ def _held(
   stream: MapStream, batch_images: int, memory_budget: int, report: OnFraction | None
 ) -> MapStream:
   """The stream with its maps as the base, where they fit the budget."""
-  shape = (stream.num_images, *stream.map_shape)
-  if 4 * int(np.prod(shape, dtype=np.int64)) > memory_budget:
+  place, shape = stream.place, stream.map_shape
+  # Decided alike by all processes: by the one that holds most.
+  most = stream.rows.most * place.most_local_shards
+  if 4 * most * int(np.prod(shape, dtype=np.int64)) > memory_budget:
     return stream
-  maps = np.empty(shape, np.float32)
-  done = 0
-  for base, num_valid in _batches(stream.base, min(batch_images, stream.num_images)):
-    maps[done : done + num_valid] = np.asarray(_encode_batch(stream.encoder, base))[:num_valid]
-    done += num_valid
+  maps = np.empty((len(stream.base), *shape), np.float32)
+  done, shards = 0, stream.rows.shards()
+  size = min(batch_images, stream.rows.most)
+  for batch in stream.rows.batches(size):
+    found = place.local(_encode_batch(stream.encoder, batch.base, place=place))
+    for device, (shard, count) in enumerate(zip(batch.shards, batch.counts, strict=True)):
+      first = shards[shard].start + batch.start
+      maps[first : first + count] = found[device * size : device * size + count]
+    done += int(batch.counts.sum())
     if report is not None:
-      report(done / stream.num_images)
-  return MapStream(maps)
+      report(done / max(len(maps), 1))
+  return dataclasses.replace(stream, base=maps, encoder=Encoder())

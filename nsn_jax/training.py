@@ -4,17 +4,19 @@ import dataclasses
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import checks, layer, network, stream
+from nsn_jax import checks, layer, network, placement, processes, rows, stream
 from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, find_basis, lift
 from nsn_jax.completion import complete
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.factor_training import train_factors
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
+from nsn_jax.placement import NUM_SHARDS
 from nsn_jax.prior import prior_of
-from nsn_jax.progress import Log, OnProgress, Record
+from nsn_jax.progress import LayerState, Log, OnProgress, OnState, Record, TrainingState
 from nsn_jax.whitening import fit_whitening
 
 __all__ = ["fit", "fit_layer"]
@@ -33,7 +35,9 @@ def _train_layer(
   config: LayerConfig,
   log: Log,
   memory_budget: int,
+  start: LayerState | None = None,
 ) -> tuple[Filters, list[Record]]:
+  """Trains a layer, or goes on from a state: patches and basis are made again from their keys."""
   sample_key, growth_key, basis_key, more_key = (
     jax.random.fold_in(key, purpose) for purpose in range(4)
   )
@@ -43,23 +47,30 @@ def _train_layer(
   if config.use_basis and values >= LEAST_VALUES:
     few = max(min(NUM_PATCHES, memory_budget // (8 * values)), 2)
     patches = stream.sample_patches(sample_key, maps, *window, few, log.preparing("patches"))
-    basis = find_basis(basis_key, patches)
+    basis = find_basis(basis_key, jnp.asarray(patches.gathered()))
     values = values if basis is None else basis.scale.size
-  # Growth holds its patches, and about as much again while they are gathered.
-  most = max(min(config.growth_patches, memory_budget // (8 * values)), 2)
-  patches = stream.sample_patches(sample_key, maps, *window, most, log.preparing("patches"), basis)
-  filters = layer.grow(growth_key, patches, config, log)
+
+  def sample(key: jax.Array, most: int) -> placement.Shards:
+    # A phase holds its patches, and about as much again while they are gathered.
+    most = max(min(most, memory_budget // (8 * values)), 2)
+    return stream.sample_patches(key, maps, *window, most, log.preparing("patches"), basis)
+
+  phase = "growth" if start is None else start.phase
+  filters = None if start is None else start.filters
+  if phase in ("growth", "exchange"):
+    patches = sample(sample_key, config.growth_patches)
+    filters = layer.grow(growth_key, patches, config, log, start)
+    phase, start = "sample", None
+  assert filters is not None
   if basis is None:
-    del patches
-    return layer.refine(maps, filters, config, log), log.history
-  if config.max_passes > 1:
-    del patches
-    most = max(min(config.sample_patches, memory_budget // (8 * values)), 2)
-    patches = stream.sample_patches(more_key, maps, *window, most, log.preparing("patches"), basis)
-    filters = layer.settle(patches, filters, config, log)
-  del patches
-  # What lies outside of the basis comes back with the patches themselves.
-  return layer.refine(maps, lift(filters, basis), config, log, max_passes=1), log.history
+    return layer.refine(maps, filters, config, log, start=start), log.history
+  if phase == "sample":
+    if config.max_passes > 1:
+      patches = sample(more_key, config.sample_patches)
+      filters = layer.settle(patches, filters, config, log, start)
+    # What lies outside of the basis comes back with the patches themselves.
+    filters, start = lift(filters, basis), None
+  return layer.refine(maps, filters, config, log, 1, start), log.history
 
 
 def fit_layer(
@@ -69,31 +80,43 @@ def fit_layer(
   *,
   report: OnProgress | None = None,
   memory_budget_gb: float = 4.0,
+  mesh: jax.sharding.Mesh | None = None,
+  num_shards: int = NUM_SHARDS,
 ) -> tuple[Filters, list[Record]]:
   """Trains one layer: finds the number of its filters, and the filters.
 
   Args:
-    key: PRNG key. The same key gives the same filters, bit for bit, on the same machine.
-    feature_maps: what the layer sees, float [N, H, W, C], finite.
+    key: PRNG key. The same key gives the same filters, bit for bit, on the same kind of machine.
+    feature_maps: what the layer sees, float [N, H, W, C], finite; of several processes, each one's
+      own (`local_rows`).
     layer_config: window, threshold and training.
     report: called as training goes on; see `nsn_jax.Progress`.
     memory_budget_gb: at least 1e-6; for the patches that growth looks at. The maps themselves, a
       batch under way, filters and programs come on top.
+    mesh: as of `fit`.
+    num_shards: as of `NetworkConfig`.
 
   Returns:
     The filters, and one record a training step.
 
   Raises:
-    ValueError: for maps that are not as above, or windows that leave values uncovered.
+    ValueError: for maps that are not as above, windows that leave values uncovered, or a mesh whose
+      devices do not hold whole shards.
   """
   key = checks.key("key", key)
   checks.instance("layer_config", layer_config, LayerConfig)
   checks.function("report", report)
   feature_maps = checks.feature_maps("feature_maps", feature_maps)
   checks.window(feature_maps.shape[1:3], layer_config.kernel, layer_config.stride)
-  maps = stream.MapStream(np.asarray(feature_maps, np.float32))
+  checks.integer("num_shards", num_shards, 2)
+  place = placement.place(mesh, num_shards)
+  count = rows.count_rows(place, len(feature_maps))
+  maps = stream.MapStream(
+    np.asarray(feature_maps, np.float32), stream.Encoder(), place, num_images=count
+  )
   log = Log(0, report)
-  return _train_layer(key, maps, layer_config, log, _bytes(memory_budget_gb))
+  filters, history = _train_layer(key, maps, layer_config, log, _bytes(memory_budget_gb))
+  return placement.on_one_device(filters), history
 
 
 def _bytes(memory_budget_gb: float) -> int:
@@ -110,12 +133,16 @@ def fit(
   report: OnProgress | None = None,
   on_layer: Callable[[NSN, list[Record]], None] | None = None,
   memory_budget_gb: float = 4.0,
+  mesh: jax.sharding.Mesh | None = None,
+  state: TrainingState | None = None,
+  on_state: OnState | None = None,
 ) -> NSN:
   """Trains a network, layer by layer, and at last its prior, decoders and contrast.
 
   Args:
     key: PRNG key; layer l uses `fold_in(key, l)`, so that a layer can be trained again alone.
-    images: [N, H, W, C], uint8, or float in [0, 1]. They stay on the host as they are.
+    images: [N, H, W, C], uint8, or float in [0, 1]. They stay on the host as they are, and may be
+      mapped from a file. Of several processes each gives its own: `nsn_jax.local_rows` says which.
     config: the network; its last layer must end at 1x1.
     initial: a network of the same configuration whose layers are already trained in part;
       training goes on above them, and ends as if it had never stopped. One whose layers are all
@@ -127,19 +154,28 @@ def fit(
     memory_budget_gb: at least 1e-6. Bounds what is held from one pass to the next: whitened
       images, maps, and growth's patches. The images themselves, a batch under way, filters and
       programs come on top, so that a small budget is exceeded several times over.
+    mesh: the devices, along one axis, explicit or auto; None for the default one. The layers'
+      filters are the same to the bit on any number of them that `config.num_shards` allows
+      (`nsn_jax.placement`). What follows the layers is fitted on one device of each process.
+    state: where a training within the layer above `initial` is to go on, as `on_state` was told; it
+      ends as if it had never stopped.
+    on_state: told of the state after each step of a layer: what to keep against a loss.
 
   Returns:
-    The trained network.
+    The trained network, on the default device.
 
   Raises:
-    ValueError: for images, config or initial that are not as above.
+    ValueError: for images, config, initial or state that are not as above, or a mesh whose devices
+      do not hold whole shards.
   """
   key = checks.key("key", key)
   images = checks.images("images", images)
   checks.instance("config", config, NetworkConfig)
   checks.function("report", report)
   checks.function("on_layer", on_layer)
-  budget = _bytes(memory_budget_gb)
+  checks.function("on_state", on_state)
+  budget, place = _bytes(memory_budget_gb), placement.place(mesh, config.num_shards)
+  num_images = rows.count_rows(place, len(images))
   top = network.map_sizes(images.shape[1:3], config.layers)[-1]
   if top != (1, 1):
     raise ValueError(
@@ -151,7 +187,10 @@ def fit(
     epsilon = config.whitening_epsilon
     whitening = None
     if epsilon is not None:
-      whitening = fit_whitening(images, epsilon, report=Log(0, report).preparing("whitening"))
+      preparing = Log(0, report).preparing("whitening")
+      whitening = fit_whitening(
+        images, epsilon, mesh=mesh, num_shards=config.num_shards, report=preparing
+      )
     nsn = NSN((), whitening, config)
   else:
     network.check_sound("initial", nsn)
@@ -166,11 +205,13 @@ def fit(
     labels = _check_labels(labels, len(images))
   if nsn.num_layers == len(config.layers) and nsn.prior is not None:
     return nsn
+  if state is not None:
+    _check_state(state, nsn)
   nsn = jax.tree.map(checks.native, nsn)
   host = np.asarray(images)
   host = host if host.dtype == np.uint8 else host.astype(np.float32)
   encoding = Log(0, report).preparing("maps")
-  maps = stream.of_images(host, nsn.whitening, budget, encoding)
+  maps = stream.of_images(host, nsn.whitening, budget, encoding, place, num_images)
   last = len(config.layers) - 1
   for index, filters in enumerate(nsn.filters[:last]):
     encoding = Log(index + 1, report).preparing("maps")
@@ -178,9 +219,11 @@ def fit(
   log = Log(last, report)
   for index in range(nsn.num_layers, len(config.layers)):
     layer_config = config.layers[index]
-    log = Log(index, report)
+    log = Log(index, report, on_state, state)
     layer_key = jax.random.fold_in(key, index)
-    filters, history = _train_layer(layer_key, maps, layer_config, log, budget)
+    start = None if state is None else state.state
+    filters, history = _train_layer(layer_key, maps, layer_config, log, budget, start)
+    filters, state = placement.on_one_device(filters), None
     if layer_config.rank and index < last:
       factor_key = jax.random.fold_in(layer_key, _FACTORS)
       filters, _ = train_factors(factor_key, maps, filters, layer_config, log, budget)
@@ -194,9 +237,22 @@ def fit(
   filters, index_of = train_factors(
     factor_key, maps, nsn.filters[last], config.layers[last], log, budget
   )
+  if labels is not None:
+    labels = processes.joined(labels)
   prior = prior_of(index_of, filters.num_filters, labels)
   nsn = dataclasses.replace(nsn, filters=(*nsn.filters[:last], filters), prior=prior)
-  return complete(jax.random.fold_in(key, _COMPLETION), nsn, host, log)
+  completion_key = jax.random.fold_in(key, _COMPLETION)
+  return complete(completion_key, nsn, rows.Rows(host, num_images, place), log)
+
+
+def _check_state(state: TrainingState, nsn: NSN) -> None:
+  """Raises ValueError unless a state is of the layer above a network's."""
+  checks.instance("state", state, TrainingState)
+  if state.layer != nsn.num_layers or state.layer >= len(nsn.config.layers):
+    raise ValueError(
+      f"state: expected one of layer {nsn.num_layers}, the first that initial lacks, got one of "
+      f"layer {state.layer}"
+    )
 
 
 def _check_labels(labels: np.ndarray | jax.Array, count: int) -> np.ndarray:

@@ -4,15 +4,21 @@ The whitened image of a channel is W (x - mean) with W = U diag(1/sqrt(l + epsil
 covariance U diag(l) U^T of that channel's H*W pixels over the images scaled to [0, 1].
 """
 
+import concurrent.futures
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
-from nsn_jax import checks, numerics
+from nsn_jax import checks, numerics, placement, processes
 from nsn_jax.pixel_range import to_unit
+from nsn_jax.placement import AXIS, NUM_SHARDS, P, Placement
 from nsn_jax.progress import OnFraction
+from nsn_jax.rows import Rows, count_rows
+from nsn_jax.tree_sum import TreeSum
 
 __all__ = ["Whitening", "fit_whitening", "unwhiten", "whiten"]
 
@@ -34,13 +40,63 @@ class Whitening(NamedTuple):
   inverse: jax.Array
 
 
-@jax.jit
-def _gram(images: jax.Array, mean: jax.Array) -> jax.Array:
-  """Sum of products of centred pixels, [C, H*W, H*W], of a batch."""
-  centred = to_unit(images) - mean
-  n, h, w, c = centred.shape
-  flat = centred.reshape(n, h * w, c)
-  return jnp.einsum("npc,nqc->cpq", flat, flat, precision=numerics.PRECISION)
+@functools.partial(jax.jit, static_argnames="place")
+def _grams(images: jax.Array, mean: jax.Array, counts: jax.Array, *, place: Placement) -> jax.Array:
+  """Sums of products of centred pixels, [devices, H*W, H*W], of a batch [b, H, W] of each."""
+
+  def gram(images: jax.Array, mean: jax.Array, count: jax.Array) -> jax.Array:
+    valid = (jnp.arange(len(images)) < count[0])[:, None]
+    flat = to_unit(images).reshape(len(images), -1)
+    centred = jnp.where(valid, flat - mean, 0.0)
+    return jnp.dot(centred.T, centred, precision=numerics.PRECISION)[None]
+
+  return place.on_devices(gram, (P(AXIS), P(), P(AXIS)), P(AXIS))(images, mean, counts)
+
+
+def _mean(images: Rows) -> npt.NDArray[np.float32]:
+  """The mean image, [H, W, C]."""
+  sums: TreeSum[npt.NDArray[np.float64]] = TreeSum(np.add)
+  for own in images.shards():
+    total = np.zeros(images.shape[1:], np.float64)
+    batch = max(_BATCH_BYTES // (4 * total.size), 1)
+    for start in range(own.start, own.stop, batch):
+      part = images.local[start : min(start + batch, own.stop)]
+      total += part.sum(axis=0, dtype=np.float64)
+    sums.push(total)
+  scale = 255.0 if images.local.dtype == np.uint8 else 1.0
+  return (processes.across(sums.total()) / len(images) / scale).astype(np.float32)
+
+
+def _covariance(
+  images: Rows, mean: npt.NDArray[np.float32], report: OnFraction
+) -> npt.NDArray[np.float64]:
+  """Covariance of one channel's pixels over all images [N, H, W]: [H*W, H*W]."""
+  place, flat = images.place, mean.ravel()
+  num_batches = -(-images.most * 4 * flat.size // _BATCH_BYTES)
+  # In float64 from batch to batch. A tree each, as shards of several devices end together.
+  trees: list[TreeSum[npt.NDArray]] = [TreeSum(np.add) for _ in place.local_devices]
+  shard: list[npt.NDArray] = [np.zeros([])] * len(trees)
+  done = 0
+  for batch in images.batches(-(-images.most // num_batches)):
+    found = place.local(_grams(batch.base, flat, place.put(batch.counts), place=place))
+    shard = [total + gram for total, gram in zip(shard, found.astype(np.float64), strict=True)]
+    if batch.ends:
+      for tree, gram in zip(trees, shard, strict=True):
+        tree.push(gram)
+      shard = [np.zeros([])] * len(trees)
+    done += int(batch.counts.sum())
+    report(done / max(len(images.local), 1))
+  whole: TreeSum[npt.NDArray] = TreeSum(np.add)
+  for tree in trees:
+    whole.push(tree.total())
+  return processes.across(whole.total()) / len(images)
+
+
+def _roots(covariance: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+  """The whitening of a covariance and its inverse, float32."""
+  eigenvalue, u = np.linalg.eigh(covariance)
+  root = np.sqrt(np.maximum(eigenvalue, 0.0) + epsilon)
+  return ((u / root) @ u.T).astype(np.float32), ((u * root) @ u.T).astype(np.float32)
 
 
 def fit_whitening(
@@ -48,46 +104,49 @@ def fit_whitening(
   epsilon: float,
   *,
   report: OnFraction | None = None,
+  mesh: jax.sharding.Mesh | None = None,
+  num_shards: int = NUM_SHARDS,
 ) -> Whitening:
   """Fits the whitening of each channel. Host-side: streams over the images, then one eigh each.
 
   The eigen-decomposition runs in float64: the spectrum of 4,096 pixels spans more than float32
   resolves, and small negative eigenvalues would meet a small epsilon under a square root. What
-  still comes out negative is taken as 0.
+  still comes out negative is taken as 0. One channel is decomposed while the next is summed up.
 
   Args:
-    images: [N, H, W, C], uint8, or float in [0, 1].
+    images: [N, H, W, C], uint8, or float in [0, 1]; of several processes, each one's own.
     epsilon: added to the eigenvalues, of pixels in [0, 1]; positive.
     report: told of the share that is done, after each batch and each decomposition.
+    mesh: as `nsn_jax.fit` takes it.
+    num_shards: as of `NetworkConfig`.
 
   Returns:
     The whitening, float32.
 
   Raises:
-    ValueError: for images or epsilon that are not as above.
+    ValueError: for images, epsilon or a mesh that are not as above.
   """
   images = checks.images("images", images)
   epsilon = checks.number("epsilon", epsilon, 0.0, above=True)
   checks.function("report", report)
-  n, h, w, c = images.shape
-  batch = max(_BATCH_BYTES // (4 * h * w * c), 1)
-  starts = range(0, n, batch)
-  total = np.zeros((h, w, c), np.float64)
-  for i in starts:
-    total += np.asarray(images[i : i + batch]).sum(axis=0, dtype=np.float64)
-  mean = (total / n / (255.0 if images.dtype == np.uint8 else 1.0)).astype(np.float32)
-  gram = np.zeros((c, h * w, h * w), np.float64)
-  report, steps = report or (lambda _: None), len(starts) + c
-  for step, i in enumerate(starts, 1):
-    gram += np.asarray(_gram(jnp.asarray(images[i : i + batch]), mean))
-    report(step / steps)
-  transform, inverse = np.empty(gram.shape, np.float32), np.empty(gram.shape, np.float32)
-  for channel in range(c):
-    eigenvalue, u = np.linalg.eigh(gram[channel] / n)
-    root = np.sqrt(np.maximum(eigenvalue, 0.0) + epsilon)
-    transform[channel] = (u / root) @ u.T
-    inverse[channel] = (u * root) @ u.T
-    report((len(starts) + channel + 1) / steps)
+  tell = report or (lambda _: None)
+  place = placement.place(mesh, num_shards)
+  rows = Rows(np.asarray(images), count_rows(place, len(images)), place)
+  mean, channels = _mean(rows), images.shape[-1]
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    roots = []
+    for channel in range(channels):
+      part = Rows(rows.local[..., channel], len(rows), place)
+
+      def summed(fraction: float, channel: int = channel) -> None:
+        tell(0.5 * (channel + fraction) / channels)
+
+      covariance = _covariance(part, mean[..., channel], summed)
+      roots.append(pool.submit(_roots, covariance, epsilon))
+    for done, root in enumerate(roots, 1):
+      root.result()
+      tell(0.5 + 0.5 * done / channels)
+  transform, inverse = (np.stack(x) for x in zip(*(root.result() for root in roots), strict=True))
   return Whitening(jnp.asarray(mean), jnp.asarray(transform), jnp.asarray(inverse))
 
 
