@@ -10,12 +10,12 @@ from typing import Any
 from absl import logging
 
 from nsn_jax.data import cache, decoding, digits, folder, lsun, npz, tfds_source
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source, one_line
+from nsn_jax.data.dataset import DataError, Dataset, Request, Source, Stream, one_line
 
 __all__ = ["NAMES", "SOURCES", "is_known", "load"]
 
 #: How each data set is found. A new one is an entry here; `KIND:PATH` takes any path after `KIND:`.
-SOURCES: dict[str, Callable[[Request], Source]] = {
+SOURCES: dict[str, Callable[[Request], Source | Stream]] = {
   "digits": digits.source,
   "mnist": functools.partial(
     tfds_source.source, tfds_source.Spec("mnist", mode="L", image_size=28)
@@ -114,7 +114,7 @@ def load(
     raise DataError(f"image_size: expected at most {decoding.MAX_SIDE}, got {image_size!r}")
   try:
     source = find(request)
-    if source.identity is None:
+    if isinstance(source, Source):
       dataset = source.read()
     else:
       dataset = cache.fetch(request, source, remarks, cache_dir)
@@ -143,7 +143,7 @@ def is_known(name: str) -> bool:
   return True
 
 
-def _resolve(name: str) -> tuple[Callable[[Request], Source], pathlib.Path | None]:
+def _resolve(name: str) -> tuple[Callable[[Request], Source | Stream], pathlib.Path | None]:
   """The name's entry in `SOURCES`, and its path if it has one."""
   kind, colon, path = name.partition(":") if isinstance(name, str) else ("", "", "")
   find = SOURCES.get(f"{kind}:PATH" if colon else kind)
