@@ -153,7 +153,7 @@ def _cut_deep(folder):
 
 def _more_images(folder):
   with (folder / "images.npy").open("ab") as file:  # Killed between the images and their line.
-    file.write(b"more" * 10)
+    file.write(b"more" * 1000)
   return _after(7)
 
 
@@ -222,6 +222,9 @@ def test_of_what_is_left_only_the_sound_part_is_used(stream, cache_dir, warnings
   (folder,) = cache_dir.iterdir()
   assert stream.decoded == list(range(28))
   expected = change(folder)
+  _stop(stream, 50)
+  assert stream.decoded[28:] == list(range(expected, 48))
+  # What was dropped is not in the way of what came after it.
   _check(data.load("stream"), warnings)
   assert stream.decoded[28:] == list(range(expected, _COUNT))
 
