@@ -18,7 +18,7 @@ import PIL
 from absl import logging
 
 from nsn_jax import files
-from nsn_jax.data import kept, partial
+from nsn_jax.data import claims, kept, partial
 from nsn_jax.data.dataset import DataError, Dataset, Progress, Request, Stream, one_line
 
 __all__ = ["fetch", "fingerprint"]
@@ -69,6 +69,7 @@ def fetch(
     )
     found = None
   if found is not None:
+    claims.remove_dead(folder)  # Of a process that was slower, and was killed.
     remarks += found[1]
     return found[0]
   before = len(remarks)

@@ -59,9 +59,9 @@ def claimed(target: pathlib.Path) -> Claim:
 
 
 def remove_dead(target: pathlib.Path) -> None:
-  """Removes what killed processes left of a set that is whole now."""
-  for folder in target.parent.glob(f"{target.name}.partial-*"):
-    with contextlib.suppress(OSError), (folder / JOURNAL).open("a+b") as journal:
+  """Removes what killed processes left of a set that is whole now, where it can."""
+  for folder in list(target.parent.glob(f"{target.name}.partial-*")):
+    with contextlib.suppress(OSError), (folder / JOURNAL).open("r+b") as journal:
       try:
         _lock(journal)
       except BlockingIOError:

@@ -56,13 +56,14 @@ def opened(folder: pathlib.Path, shape: Sequence[int], *, has_labels: bool) -> D
 
 def describe(folder: pathlib.Path, key: str, dataset: Dataset, remarks: Sequence[str]) -> None:
   """Writes what is known of the arrays; raises OSError where it cannot."""
+  remarks = [one_line(remark) for remark in remarks]  # As they are read.
   files.write_json(
     folder / ABOUT,
     {
       "key": key,
       "shape": dataset.images.shape,
       "has_labels": dataset.labels is not None,
-      "remarks": list(remarks),
+      "remarks": remarks,
       "digest": _digest(key, dataset, remarks),
     },
   )

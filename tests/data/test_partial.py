@@ -110,6 +110,23 @@ def test_it_may_be_broken_off_again_and_again(stream, warnings):
   assert stream.decoded == list(range(_COUNT))
 
 
+@pytest.mark.parametrize("step", ["files.sync", "kept.describe", "_move", "kept.opened"])
+def test_what_is_only_to_be_put_in_its_place_is_not_decoded_again(
+  stream, cache_dir, warnings, monkeypatch, step
+):
+  def stop(*_, **__):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patched:
+    patched.setattr(f"nsn_jax.data.partial.{step}", stop)
+    with pytest.raises(KeyboardInterrupt):
+      data.load("stream")
+  warnings.clear()
+  found = data.load("stream")
+  _check(found, warnings)
+  assert stream.decoded == list(range(_COUNT)) and len(_names(cache_dir)) == 1
+
+
 def test_an_error_of_the_data_leaves_nothing(stream, cache_dir, warnings):
   stream.stop_at, stream.error = 30, data.DataError("damaged")
   with pytest.raises(data.DataError, match=r"^damaged$"):
@@ -307,6 +324,21 @@ def test_what_dead_processes_left_of_a_whole_set_is_removed(stream, cache_dir, w
   shutil.copytree(left, left.with_name("other.partial-0"))
   _check(data.load("stream"), warnings)
   assert _names(cache_dir) == sorted(["other.partial-0", left.name.removesuffix(".partial-0")])
+
+
+def test_what_a_slower_process_left_is_removed_when_the_set_is_found(stream, cache_dir, warnings):
+  _check(data.load("stream"), warnings)
+  (whole,) = cache_dir.iterdir()
+  for number in (0, 1):
+    left = whole.with_name(f"{whole.name}.partial-{number}")
+    left.mkdir()
+    (left / "journal").write_text("x")
+  with (left / "journal").open("rb") as journal:
+    claims._lock(journal)
+    data.load("stream")
+    assert _names(cache_dir) == [whole.name, left.name]
+  data.load("stream")
+  assert _names(cache_dir) == [whole.name] and len(stream.decoded) == _COUNT
 
 
 @pytest.mark.parametrize("is_known", [False, True])
