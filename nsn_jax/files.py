@@ -20,6 +20,7 @@ __all__ = [
   "read_json",
   "remove_leftovers",
   "replacing",
+  "sync",
   "write_bytes",
   "write_json",
   "write_text",
@@ -54,14 +55,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
   try:
     yield temporary
-    _sync(temporary)
+    sync(temporary)
     temporary.replace(target)
-    _sync(target.parent)
+    sync(target.parent)
   finally:  # Also after Ctrl-C: half a data set may be gigabytes.
     temporary.unlink(missing_ok=True)
 
 
-def _sync(path: pathlib.Path) -> None:
+def sync(path: pathlib.Path) -> None:
   """Has the system write a file, or a folder's names, to the disk."""
   if path.is_dir() and os.name == "nt":  # Windows opens no folders.
     return

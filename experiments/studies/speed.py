@@ -1,11 +1,12 @@
 """Speed, as ratios measured in one run on one machine.
 
-    python -m experiments.studies.speed                       # EM passes
+    python -m experiments.studies.speed                       # EM passes, and reading of images
     python -m experiments.studies.speed --end_to_end --data_dir=...   # and fit and sample on MNIST
 
 Each time is the least of several; the bare product N x D x K in numpy is the unit. faiss-cpu and
 scikit-learn are peers where they are installed: one iteration of their k-means does about what an
-EM pass does, without variances.
+EM pass does, without variances. Images are read from JPEG files, which are decoded in threads, and
+again from the cache, where they are mapped: the system still holds these in its memory.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import functools
 import math
 import pathlib
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from PIL import Image
 
 import nsn_jax
 from experiments.common import command_line, provenance, tables
@@ -28,10 +31,22 @@ from experiments.paper import layouts
 from nsn_jax import data, em, numerics
 from nsn_jax.network import map_sizes
 
-__all__ = ["SIZES", "em_rows", "end_to_end", "least_seconds", "sample_products"]
+__all__ = [
+  "READ",
+  "SIZES",
+  "em_rows",
+  "end_to_end",
+  "least_seconds",
+  "reader_rows",
+  "sample_products",
+]
 
 #: Patches N, values D, filters K.
 SIZES = ((400_000, 16, 96), (60_000, 864, 130), (30_000, 2556, 242), (10_000, 4680, 131))
+#: Images that are read, and their side.
+READ = ((2_000, 64), (500, 256))
+#: Images that are taken out of the mapped ones at a time.
+_BATCH = 256
 
 
 def least_seconds(work: Callable[[], object], repeats: int) -> float:
@@ -93,6 +108,34 @@ def em_rows(repeats: int) -> list[dict]:
     row["nsn_jax"], row["nsn_jax_exact"] = em_pass(x) / bare, em_pass(tight) / bare
     for name, peer in (("faiss", _faiss(x, mean)), ("sklearn", _sklearn(x, mean))):
       row[name] = least_seconds(peer, min(repeats, 3)) / bare if peer else None
+    rows.append(row)
+  return rows
+
+
+def reader_rows(repeats: int) -> list[dict]:
+  """The table of reading: colour images a second out of JPEG files, and out of the cache."""
+  rows = []
+  rng = np.random.default_rng(0)
+  for n, side in READ:
+    with tempfile.TemporaryDirectory() as folder:
+      place = pathlib.Path(folder)
+      (place / "images" / "train").mkdir(parents=True)
+      for number in range(n):
+        coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8))
+        coarse.resize((side, side)).save(place / "images" / "train" / f"{number:05d}.jpg")
+
+      def read(cache: str, place: pathlib.Path = place, side: int = side) -> None:
+        images = data.load(f"folder:{place}/images", image_size=side, cache_dir=cache).images
+        for start in range(0, len(images), _BATCH):
+          np.array(images[start : start + _BATCH])
+
+      def decode(place: pathlib.Path = place, read: Callable[[str], None] = read) -> None:
+        with tempfile.TemporaryDirectory(dir=place) as cache:
+          read(cache)
+
+      read(f"{place}/cache")
+      row = {"n": n, "side": side, "decoded": n / least_seconds(decode, min(repeats, 3))}
+      row["mapped"] = n / least_seconds(functools.partial(read, f"{place}/cache"), repeats)
     rows.append(row)
   return rows
 
@@ -178,7 +221,10 @@ def _main() -> None:
   rows = em_rows(given.repeats)
   print("An EM pass, as a multiple of the bare product in numpy")
   print(tables.aligned(layouts.speed.cells(rows)))
-  result: dict[str, Any] = {"em": rows}
+  images = reader_rows(given.repeats)
+  print("Images a second")
+  print(tables.aligned(layouts.speed.reader_cells(images)))
+  result: dict[str, Any] = {"em": rows, "reader": images}
   if given.end_to_end:
     found = end_to_end(
       given.dataset, given.data_dir, given.preset, given.num_samples, given.repeats

@@ -1,4 +1,4 @@
-"""Image data sets as uint8 arrays, loaded once and cached.
+"""Image data sets as uint8 arrays, decoded once and then mapped: they need not fit the memory.
 
 `load` knows every data set by name (`NAMES`): scikit-learn's digits (no download), TFDS data sets
 read without TensorFlow, a folder of images (`folder:PATH`) and saved arrays (`npz:PATH`).

@@ -1,13 +1,23 @@
 """What passes between `load` and the readers of the single sources."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DataError", "Dataset", "MissingSplitError", "Request", "Source", "one_line"]
+__all__ = [
+  "DataError",
+  "Dataset",
+  "MissingSplitError",
+  "Piece",
+  "Progress",
+  "Request",
+  "Source",
+  "Stream",
+  "one_line",
+]
 
 
 def one_line(text: object) -> str:
@@ -37,7 +47,9 @@ class Dataset(NamedTuple):
   """Images and their classes.
 
   Attributes:
-    images: uint8 [N, H, W, C], 0-255, C is 1 (grey) or 3 (RGB); an `npz:` file may hold any C.
+    images: uint8 [N, H, W, C], 0-255, C is 1 (grey) or 3 (RGB); an `npz:` file may hold any C. Of a
+      set that is kept in the cache they are mapped: a read-only `np.memmap`, of which only what is
+      looked at is in memory, and which another process shares.
     labels: int32 [N] in [0, classes), an `npz:` file may hold any; None where there are none.
   """
 
@@ -69,13 +81,62 @@ class Request(NamedTuple):
 
 
 class Source(NamedTuple):
-  """A data set that is known to be there but has not been read.
+  """A data set that is known to be there and is read at once: too fast to be worth a cache.
 
   Attributes:
     read: reads and decodes all of it.
-    identity: what decides the content beside the request, as JSON-like values (the files with
-      their sizes and times); None for a source that reads too fast to be worth a cache.
   """
 
   read: Callable[[], Dataset]
-  identity: list[Any] | None = None
+
+
+class Piece(NamedTuple):
+  """Some images of a stream, decoded.
+
+  Attributes:
+    images: uint8 [n, H, W, C], n >= 0; they are others when the next piece is asked for.
+    labels: int32 [n], or None.
+    seen: number of items that they were made of, the broken ones among them.
+    broken: positions, among all items, of those that cannot be decoded, and why.
+  """
+
+  images: npt.NDArray[np.uint8]
+  labels: npt.NDArray[np.int32] | None
+  seen: int
+  broken: list[tuple[int, str]]
+
+
+class Progress(NamedTuple):
+  """How far the decoding of a stream has come.
+
+  Attributes:
+    seen: number of items that are done with.
+    kept: number of images that they gave.
+    shape: (H, W, C) of these; None where there is none yet.
+    broken: see `Piece`, of all pieces so far.
+  """
+
+  seen: int = 0
+  kept: int = 0
+  shape: tuple[int, ...] | None = None
+  broken: tuple[tuple[int, str], ...] = ()
+
+  def after(self, piece: Piece) -> "Progress":
+    """How far it is with one piece more."""
+    kept = self.kept + len(piece.images)
+    shape = piece.images.shape[1:] if len(piece.images) else self.shape
+    return Progress(self.seen + piece.seen, kept, shape, self.broken + tuple(piece.broken))
+
+
+class Stream(NamedTuple):
+  """A data set that is known to be there and is decoded piece by piece, once: the cache keeps it.
+
+  Attributes:
+    pieces: decodes what is left after some progress; where one piece ends and the next begins may
+      differ from call to call, all else may not.
+    identity: what decides the content beside the request, as JSON-like values (the files with
+      their sizes and times).
+  """
+
+  pieces: Callable[[Progress], Generator[Piece]]
+  identity: list[Any]

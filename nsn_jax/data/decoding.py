@@ -1,6 +1,5 @@
-"""Decoding and resizing of images with Pillow, whoever made them."""
+"""Decoding and resizing of single images with Pillow, whoever made them."""
 
-import concurrent.futures
 import contextlib
 import functools
 import io
@@ -9,17 +8,25 @@ import os
 import pathlib
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, TypeVar
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import tqdm
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nsn_jax.data.dataset import DataError
 
-__all__ = ["MAX_SIDE", "BrokenImageError", "decode", "fitted", "resize", "stack"]
+__all__ = [
+  "MAX_SIDE",
+  "BrokenImageError",
+  "LargeImageError",
+  "begin_thread",
+  "decode",
+  "fitted",
+  "resize",
+  "without_pillows_warnings",
+]
 
 #: Large images are first shrunk by whole factors to not less than this many times the size asked
 #: for; Pillow calls the result of 3 hardly distinguishable from resizing at once.
@@ -33,8 +40,6 @@ _MAX_BYTES = 8 * _MAX_PIXELS
 #: thread, one after the other: each thread keeps memory of the largest that it has had.
 _SMALL_PIXELS = 2**21
 _SMALL_BYTES = 16 * 2**20
-#: Threads at most: 16 times the 25 MB of a small image, and the 600 MB of a large one, are 1 GB.
-_MAX_THREADS = 16
 #: Side of an image that can be asked for at most.
 MAX_SIDE = math.isqrt(_MAX_PIXELS)
 #: What is looked for in a file, whatever its ending: others have Pillow run other programs, or are
@@ -43,15 +48,13 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 #: What is seen through transparent pixels.
 _BACKGROUND = 255
 
-_Item = TypeVar("_Item")
-
 
 class BrokenImageError(DataError):
   """An image that cannot be decoded, or has too many pixels."""
 
 
-class _LargeImageError(Exception):
-  """An image that is not to be decoded by several threads at once."""
+class LargeImageError(Exception):
+  """An image that is not to be decoded in one of several threads, but by one alone."""
 
 
 class _Thread(threading.local):
@@ -61,6 +64,11 @@ class _Thread(threading.local):
 
 
 _THREAD = _Thread()
+
+
+def begin_thread() -> None:
+  """Makes the calling thread one of several: `decode` raises LargeImageError in it."""
+  _THREAD.is_one_of_several = True
 
 
 def decode(
@@ -80,6 +88,7 @@ def decode(
   Raises:
     BrokenImageError: the image cannot be decoded, or is larger than 50 megapixels.
     DataError: its file cannot be read, or the memory is too small.
+    LargeImageError: in one of several threads.
   """
   try:
     file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
@@ -110,7 +119,7 @@ def fitted(path: pathlib.Path, mode: str, longer_side: int, title: str) -> npt.N
     image.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS, _REDUCING_GAP)
     return image
 
-  with path.open("rb") as file, _without_pillows_warnings():
+  with path.open("rb") as file, without_pillows_warnings():
     return _decoded(file, mode, longer_side, title, scaled)
 
 
@@ -126,94 +135,8 @@ def resize(images: npt.NDArray[np.uint8], size: int | None) -> npt.NDArray[np.ui
   return result
 
 
-def stack(
-  batches: Iterable[Sequence[_Item]],
-  count: int,
-  decode_item: Callable[[_Item], npt.NDArray[np.uint8]],
-  title: str,
-  broken: list[tuple[int, BrokenImageError]] | None = None,
-) -> npt.NDArray[np.uint8]:
-  """Decodes items in threads into one array, with a progress bar on a terminal.
-
-  Args:
-    batches: items in order, in pieces: only one piece is held undecoded.
-    count: number of items in all, >= 1.
-    decode_item: gives uint8 [H, W, C] of the same shape for each item.
-    title: names the data set in the bar and in errors.
-    broken: takes the positions of items that `decode_item` calls broken, and its errors: these are
-      left out. None raises the first.
-
-  Returns:
-    uint8 [count, H, W, C], less what is broken.
-
-  Raises:
-    DataError: images of different shapes, more or fewer of them than `count`, or no memory for
-      them; for a broken image where these are not taken.
-  """
-  images = np.empty((0, 0, 0, 0), np.uint8)
-  seen = kept = 0
-
-  def attempt(item: _Item) -> npt.NDArray[np.uint8] | BrokenImageError:
-    try:
-      return decode_item(item)
-    except BrokenImageError as error:
-      return error
-
-  def attempt_small(item: _Item) -> npt.NDArray[np.uint8] | BrokenImageError | None:
-    try:
-      return attempt(item)
-    except _LargeImageError:
-      return None
-
-  def begin() -> None:
-    _THREAD.is_one_of_several = True
-
-  # disable=None: off where stderr is no terminal. delay: no bar for what takes a moment.
-  bar = tqdm.tqdm(total=count, desc=title, unit="image", disable=None, delay=1.0)
-  num_threads = min(_MAX_THREADS, 4 + (os.cpu_count() or 1))
-  pool = concurrent.futures.ThreadPoolExecutor(num_threads, initializer=begin)
-  with bar, _without_pillows_warnings(), contextlib.ExitStack() as ending:
-    # After an error, or Ctrl-C, the rest of the piece is not decoded.
-    ending.callback(pool.shutdown, cancel_futures=True)
-    for batch in batches:
-      for item, result in zip(batch, pool.map(attempt_small, batch), strict=True):
-        found = attempt(item) if result is None else result
-        if isinstance(found, BrokenImageError):
-          if broken is None:
-            raise found
-          broken.append((seen, found))
-          seen += 1
-          continue
-        if kept == 0:
-          images = _empty(count, found.shape, title)
-        if found.shape != images.shape[1:]:
-          raise DataError(
-            f"{title}: expected images of one shape (or an image_size), "
-            f"got {images.shape[1:]} and {found.shape}"
-          )
-        if seen == count:
-          raise DataError(f"{title}: expected {count} images, got more")
-        images[kept] = found
-        seen += 1
-        kept += 1
-      bar.update(len(batch))
-  if seen != count:
-    raise DataError(f"{title}: expected {count} images, got {seen}")
-  return images[:kept]
-
-
-def _empty(count: int, shape: tuple[int, ...], title: str) -> npt.NDArray[np.uint8]:
-  try:
-    return np.empty((count, *shape), np.uint8)
-  except (MemoryError, ValueError) as error:  # numpy's names for much and for far too much.
-    raise DataError(
-      f"{title}: expected memory for {count:,} images of {shape}, got none: give a limit or a "
-      "smaller image_size"
-    ) from error
-
-
 @contextlib.contextmanager
-def _without_pillows_warnings() -> Iterator[None]:
+def without_pillows_warnings() -> Iterator[None]:
   """Pillow warns of large images, which are an error here, and of damage that it reads around.
 
   Once around all threads: the filters of warnings belong to the process.
@@ -268,7 +191,7 @@ def _decoded(
       ImageOps.exif_transpose(image, in_place=True)
       array = np.array(finish(_plain(image, mode)))
     return array.reshape(*array.shape[:2], -1)
-  except _LargeImageError:
+  except LargeImageError:
     raise
   except MemoryError as error:
     raise DataError(f"{title}: expected memory to decode it in, got too little") from error
@@ -286,7 +209,7 @@ def _decoded(
 
 def _check_thread(is_large: bool) -> None:
   if is_large and _THREAD.is_one_of_several:
-    raise _LargeImageError
+    raise LargeImageError
 
 
 def _plain(image: Image.Image, mode: str) -> Image.Image:

@@ -1,22 +1,24 @@
 """A folder of image files."""
 
 import collections
+import functools
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from nsn_jax.data import cache, decoding
+from nsn_jax.data import cache, decoding, pieces
 from nsn_jax.data.dataset import (
   DataError,
-  Dataset,
   MissingSplitError,
+  Piece,
+  Progress,
   Request,
-  Source,
+  Stream,
   one_line,
 )
 
@@ -52,7 +54,7 @@ class _Files(NamedTuple):
   others: collections.Counter[str]
 
 
-def source(request: Request) -> Source:
+def source(request: Request) -> Stream:
   """The images below a folder, RGB, [N, image_size, image_size, 3].
 
   Sub-folders `train` and `test`, or of another usual name for these, are the splits where either is
@@ -102,7 +104,8 @@ def source(request: Request) -> Source:
     labels = None if labels is None else labels[: len(files)]
   # The labels too: an empty class folder moves them without changing a file.
   identity = [num_files, cache.fingerprint(top, files), None if labels is None else labels.tolist()]
-  return Source(lambda: _read(top, files, labels, num_files, request), identity)
+  read = functools.partial(_pieces, top, files, labels, num_files, request)
+  return Stream(read, identity)
 
 
 def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -187,14 +190,15 @@ def _labels(
   return np.array([numbers[part[0]] for part in parts], np.int32)
 
 
-def _read(
+def _pieces(
   top: pathlib.Path,
   files: Sequence[pathlib.Path],
   labels: npt.NDArray[np.int32] | None,
   num_files: int,
   request: Request,
-) -> Dataset:
-  """Reads the images that are asked for.
+  begun: Progress,
+) -> Generator[Piece]:
+  """Decodes the images that are asked for.
 
   Args:
     top: the split's folder.
@@ -202,37 +206,34 @@ def _read(
     labels: of all of these.
     num_files: of the split.
     request: its limit is on the images that are not broken.
+    begun: what was decoded before.
   """
-  wanted = len(files) if request.limit is None else min(request.limit, len(files))
   size = _DEFAULT_SIZE if request.image_size is None else request.image_size
-  pieces: list[npt.NDArray[np.uint8]] = []
-  broken: dict[int, decoding.BrokenImageError] = {}
-  seen = 0
-  while seen - len(broken) < wanted and seen < len(files):
-    part = files[seen : len(broken) + wanted]
-    found: list[tuple[int, decoding.BrokenImageError]] = []
-    pieces.append(
-      decoding.stack(
-        (part[start : start + _BATCH] for start in range(0, len(part), _BATCH)),
-        len(part),
-        lambda path: decoding.decode(path, "RGB", size, str(path)),
-        request.name,
-        found,
-      )
-    )
-    broken |= {seen + position: error for position, error in found}
-    seen += len(part)
-    if len(broken) > _BROKEN_SHARE * num_files:
+  progress = begun
+  # The positions, so that an item knows its label.
+  starts = range(begun.seen, len(files), _BATCH)
+  for piece in pieces.decoded(
+    (range(start, min(start + _BATCH, len(files))) for start in starts),
+    lambda position: decoding.decode(files[position], "RGB", size, str(files[position])),
+    title=request.name,
+    count=len(files),
+    begun=begun,
+    wanted=request.limit,
+    label_of=None if labels is None else lambda position: int(labels[position]),
+    takes_broken=True,
+  ):
+    progress = progress.after(piece)
+    if len(progress.broken) > _BROKEN_SHARE * num_files:
       raise DataError(
-        f"{next(iter(broken.values()))} ({len(broken)} of {seen} images are broken: more than "
-        f"{_BROKEN_SHARE:.0%} of all {num_files})"
+        f"{progress.broken[0][1]} ({len(progress.broken)} of {progress.seen} images are broken: "
+        f"more than {_BROKEN_SHARE:.0%} of all {num_files})"
       )
-  if broken:
-    names = _listed(repr(files[position].relative_to(top).as_posix()) for position in broken)
-    request.remark(f"{top}: left out {len(broken)} of {seen} images, which are broken: {names}")
-  kept = [position for position in range(seen) if position not in broken]
-  images = pieces[0] if len(pieces) == 1 else np.concatenate([p for p in pieces if len(p)])
-  return Dataset(images, None if labels is None else labels[kept])
+    yield piece
+  if progress.broken:
+    names = _listed(repr(files[at].relative_to(top).as_posix()) for at, _ in progress.broken)
+    request.remark(
+      f"{top}: left out {len(progress.broken)} of {progress.seen} images, which are broken: {names}"
+    )
 
 
 def _listed(words: Iterable[str]) -> str:

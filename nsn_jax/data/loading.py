@@ -10,12 +10,12 @@ from typing import Any
 from absl import logging
 
 from nsn_jax.data import cache, decoding, digits, folder, lsun, npz, tfds_source
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source, one_line
+from nsn_jax.data.dataset import DataError, Dataset, Request, Source, Stream, one_line
 
 __all__ = ["NAMES", "SOURCES", "is_known", "load"]
 
 #: How each data set is found. A new one is an entry here; `KIND:PATH` takes any path after `KIND:`.
-SOURCES: dict[str, Callable[[Request], Source]] = {
+SOURCES: dict[str, Callable[[Request], Source | Stream]] = {
   "digits": digits.source,
   "mnist": functools.partial(
     tfds_source.source, tfds_source.Spec("mnist", mode="L", image_size=28)
@@ -52,8 +52,10 @@ def load(
 
   Sources that need decoding (all but `digits` and `npz:`) are decoded once: the result is kept
   under `cache_dir`, where it may be deleted at any time, and is found again while the arguments
-  and the source's files stay the same. What is found there is checked: a file that is damaged, or
-  of other data, is made anew.
+  and the source's files stay the same. From there it is mapped, so that a set may be larger than
+  the memory: only what is looked at is read. A decoding that was killed goes on where it was. What
+  is found is checked, of more than 1 GB by its size and blocks of it: a file that is damaged, or of
+  other data, is made anew. Files must not be cut off while they are in use.
 
   Images are turned as their EXIF says, 16-bit greys are scaled to 8 bits, and transparent pixels
   are laid on white. None may have more than 50 megapixels. Files need not be trusted: nothing in
@@ -82,10 +84,11 @@ def load(
     limit: takes the first `limit` images only, >= 1; None for all. Where the images of a
       `folder:` are sorted by class, so are the first of them.
     cache_dir: where decoded images are kept; None for `$NSN_JAX_CACHE` or `~/.cache/nsn_jax`. If
-      it cannot be written, a warning is logged.
+      it cannot be written, a warning is logged, and the images are decoded into memory.
 
   Returns:
-    images uint8 [N, H, W, C] in 0-255 and labels int32 [N], or None.
+    images uint8 [N, H, W, C] in 0-255, those that are kept read-only, and labels int32 [N], or
+    None.
 
   Raises:
     DataError: an argument is not as above, or the data are missing or damaged; the message names
@@ -114,7 +117,7 @@ def load(
     raise DataError(f"image_size: expected at most {decoding.MAX_SIDE}, got {image_size!r}")
   try:
     source = find(request)
-    if source.identity is None:
+    if isinstance(source, Source):
       dataset = source.read()
     else:
       dataset = cache.fetch(request, source, remarks, cache_dir)
@@ -143,7 +146,7 @@ def is_known(name: str) -> bool:
   return True
 
 
-def _resolve(name: str) -> tuple[Callable[[Request], Source], pathlib.Path | None]:
+def _resolve(name: str) -> tuple[Callable[[Request], Source | Stream], pathlib.Path | None]:
   """The name's entry in `SOURCES`, and its path if it has one."""
   kind, colon, path = name.partition(":") if isinstance(name, str) else ("", "", "")
   find = SOURCES.get(f"{kind}:PATH" if colon else kind)

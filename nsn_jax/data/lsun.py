@@ -6,11 +6,11 @@ The LMDB folders need nothing.
 
 import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import BinaryIO
 
-from nsn_jax.data import cache, decoding, lmdb_file, tfds_source
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source
+from nsn_jax.data import cache, decoding, lmdb_file, pieces, tfds_source
+from nsn_jax.data.dataset import DataError, Piece, Progress, Request, Stream
 
 __all__ = ["source"]
 
@@ -22,7 +22,7 @@ _BATCH = 1024
 _BATCH_BYTES = 64 * 2**20
 
 
-def source(category: str, request: Request) -> Source:
+def source(category: str, request: Request) -> Stream:
   """A scene category of LSUN, RGB, [N, image_size, image_size, 3], without labels.
 
   Below the data folder are looked for, in this order: `lsun/CATEGORY`, as TFDS prepares it;
@@ -41,7 +41,7 @@ def source(category: str, request: Request) -> Source:
     for folder in (root / name, root / "lsun" / name):
       if (folder / "data.mdb").is_file():
         identity = [str(folder), cache.fingerprint(folder, [folder / "data.mdb"])]
-        return Source(functools.partial(_read, folder, request), identity)
+        return Stream(functools.partial(_pieces, folder, request), identity)
   try:
     return tfds_source.source(spec, request)
   except DataError as error:
@@ -50,7 +50,7 @@ def source(category: str, request: Request) -> Source:
     ) from error
 
 
-def _read(folder: pathlib.Path, request: Request) -> Dataset:
+def _pieces(folder: pathlib.Path, request: Request, begun: Progress) -> Generator[Piece]:
   size = _DEFAULT_SIZE if request.image_size is None else request.image_size
   expected = f"data_dir: expected an LMDB of LSUN in {str(folder)!r}"
   try:
@@ -58,17 +58,17 @@ def _read(folder: pathlib.Path, request: Request) -> Dataset:
       places = lmdb_file.locate(file, request.limit)
       if not places:
         raise DataError(f"data_dir: expected images in {str(folder)!r}, got an empty database")
-      images = decoding.stack(
-        _values(file, places),
-        len(places),
+      yield from pieces.decoded(
+        _values(file, places[begun.seen :]),
         lambda image: decoding.decode(image, "RGB", size, f"an image of {folder.name}"),
-        folder.name,
+        title=folder.name,
+        count=len(places),
+        begun=begun,
       )
   except DataError:
     raise
   except (OSError, ValueError) as error:
     raise DataError(f"{expected}, got: {error}") from error
-  return Dataset(images, None)
 
 
 def _values(file: BinaryIO, places: Sequence[lmdb_file.Place]) -> Iterator[Sequence[bytes]]:

@@ -1,17 +1,18 @@
 """Data sets of tensorflow-datasets (TFDS), read without TensorFlow where their files allow it."""
 
+import functools
 import importlib.util
 import itertools
 import os
 import pathlib
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nsn_jax.data import cache, decoding
-from nsn_jax.data.dataset import DataError, Dataset, Request, Source
+from nsn_jax.data import cache, decoding, pieces
+from nsn_jax.data.dataset import DataError, Piece, Progress, Request, Stream
 
 __all__ = ["Spec", "data_folder", "is_prepared", "source"]
 
@@ -41,7 +42,7 @@ class Spec(NamedTuple):
   test_split: str | None = "test"
 
 
-def source(spec: Spec, request: Request) -> Source:
+def source(spec: Spec, request: Request) -> Stream:
   """A prepared TFDS data set; prepares (downloads) it only if TensorFlow and a network are there.
 
   Raises:
@@ -53,7 +54,7 @@ def source(spec: Spec, request: Request) -> Source:
     _prepare(spec, root)
   files = sorted(path for path in folder.rglob("*") if path.is_file())
   identity = [str(root), spec._asdict(), cache.fingerprint(folder, files)]
-  return Source(lambda: _read(spec, request, root), identity)
+  return Stream(functools.partial(_pieces, spec, request, root), identity)
 
 
 def data_folder(request: Request) -> pathlib.Path:
@@ -106,7 +107,7 @@ def _is_online() -> bool:
   return True
 
 
-def _read(spec: Spec, request: Request, root: pathlib.Path) -> Dataset:
+def _pieces(spec: Spec, request: Request, root: pathlib.Path, begun: Progress) -> Generator[Piece]:
   is_test = request.split == "test"
   tfds_split = spec.test_split if is_test and spec.test_split is not None else "train"
   count, batches = _open(spec.name, tfds_split, root)
@@ -120,23 +121,15 @@ def _read(spec: Spec, request: Request, root: pathlib.Path) -> Dataset:
       f"data_dir: expected images of {spec.name!r}, split {tfds_split!r}, in {str(root)!r}, "
       "got none"
     )
-  labels: list[int] = []
-
-  def encoded() -> Iterator[Sequence[bytes]]:
-    for batch in batches(positions.tolist()):
-      if spec.has_labels:
-        labels.extend(int(record["label"]) for record in batch)
-      yield [record["image"] for record in batch]
-
   try:
-    images = decoding.stack(
-      encoded(),
-      len(positions),
-      lambda image: decoding.decode(image, spec.mode, size, f"an image of {spec.name}"),
-      spec.name,
+    yield from pieces.decoded(
+      batches(positions[begun.seen :].tolist()),
+      lambda r: decoding.decode(r["image"], spec.mode, size, f"an image of {spec.name}"),
+      title=spec.name,
+      count=len(positions),
+      begun=begun,
+      label_of=_label if spec.has_labels else None,
     )
-    if any(not 0 <= label < 2**31 for label in labels):
-      raise ValueError(f"labels from {min(labels)} to {max(labels)}")
   except DataError:
     raise
   except Exception as error:  # array_record raises RuntimeError, TensorFlow errors of its own.
@@ -144,7 +137,13 @@ def _read(spec: Spec, request: Request, root: pathlib.Path) -> Dataset:
       f"data_dir: expected undamaged records of {spec.name!r} in {str(root)!r}, "
       f"got: {_first_line(error)}"
     ) from error
-  return Dataset(images, np.array(labels, np.int32) if spec.has_labels else None)
+
+
+def _label(record: dict[str, Any]) -> int:
+  label = int(record["label"])
+  if not 0 <= label < 2**31:
+    raise ValueError(f"the label {label}")
+  return label
 
 
 def _open(

@@ -7,6 +7,9 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from nsn_jax.data import pieces
+from nsn_jax.data.dataset import Progress
+
 
 def save(path, image):
   """Writes an image file, and its folder."""
@@ -17,6 +20,19 @@ def save(path, image):
 def flat(value, height=8, width=8):
   """A uniform RGB image, which stays what it is under any crop and resize."""
   return np.full((height, width, 3), value, np.uint8)
+
+
+def decoded(batches, decode_item, count=None, begun=None, **options):
+  """All images of `pieces.decoded` in one array."""
+  found = pieces.decoded(
+    batches,
+    decode_item,
+    title="x",
+    count=sum(map(len, batches)) if count is None else count,
+    begun=begun or Progress(),
+    **options,
+  )
+  return np.concatenate([piece.images.copy() for piece in found if len(piece.images)])
 
 
 class Records(list):

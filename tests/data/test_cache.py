@@ -2,13 +2,18 @@
 
 import json
 import os
+import shutil
 
+import jax
 import numpy as np
 import pytest
 
-from nsn_jax import data
-from nsn_jax.data import cache, decoding
-from tests.data.helpers import described, flat, save, write_zip
+from nsn_jax import checks, data
+from nsn_jax.data import decoding, mapped
+from tests.data.helpers import described, flat, save
+
+#: The files of a labelled set.
+NAMES = ("about.json", "images.npy", "labels.npy")
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def test_whatever_changes_the_content_changes_the_key(source, decoded, cache_dir
 
 def test_cache_dir_argument_goes_before_the_environment(source, cache_dir, tmp_path):
   data.load(f"folder:{source}", cache_dir=tmp_path / "mine")
-  assert len(list((tmp_path / "mine").glob("folder-*.npz"))) == 1 and not cache_dir.exists()
+  assert len(list((tmp_path / "mine").glob("folder-*"))) == 1 and not cache_dir.exists()
 
 
 def test_cache_that_cannot_be_written_is_a_warning(source, decoded, tmp_path, warnings):
@@ -77,26 +82,56 @@ def test_cache_that_cannot_be_written_is_a_warning(source, decoded, tmp_path, wa
   assert any("cannot be kept" in message for message in warnings)
 
 
-def test_damaged_cache_is_made_anew(source, decoded, cache_dir, warnings):
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_cache_is_made_anew(source, decoded, cache_dir, warnings, name):
+  images = np.array(data.load(f"folder:{source}").images)
+  (folder,) = cache_dir.iterdir()
+  assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+  whole = (folder / name).read_bytes()
+  for damaged in (b"", b"hello", whole[: len(whole) // 2], whole[:-2], whole + b" x"):
+    (folder / name).write_bytes(damaged)
+    np.testing.assert_array_equal(data.load(f"folder:{source}").images, images)
+    assert (folder / name).read_bytes() == whole
+  assert len(decoded) == 18 and len(warnings) == 5
+
+
+def test_images_that_are_mapped_are_read_only_and_outlive_their_file(source, cache_dir):
+  for _ in range(2):  # As they are put there, and as they are found there.
+    images = data.load(f"folder:{source}").images
+    assert isinstance(images, np.memmap) and not images.flags.writeable
+    with pytest.raises(ValueError):
+      images[0] = 0
+    kept = np.array(images)
+  shutil.rmtree(cache_dir)
+  np.testing.assert_array_equal(images, kept)
+
+
+def test_mapped_images_are_what_the_library_takes(source):
+  images = data.load(f"folder:{source}").images
+  whole = np.array(images)
+  assert len(images) == 3 and checks.images("images", images) is images
+  np.testing.assert_array_equal(images[1:3], whole[1:3])
+  for part in (images[[2, 0]], images[np.array([True, False, True])]):
+    assert not np.shares_memory(part, images) and part.flags.writeable  # A copy, of these alone.
+  found = jax.jit(lambda batch: batch.astype(np.int32).sum())(images[1:])
+  assert found == whole[1:].astype(int).sum()
+  np.testing.assert_array_equal(jax.numpy.asarray(images), whole)
+
+
+def test_people_can_load_it_with_numpy_alone(source, cache_dir):
   first = data.load(f"folder:{source}")
-  (path,) = cache_dir.iterdir()
-  whole = path.read_bytes()
-  for damaged in (b"", b"hello", whole[: len(whole) // 2]):
-    path.write_bytes(damaged)
-    np.testing.assert_array_equal(data.load(f"folder:{source}").images, first.images)
-    assert path.stat().st_size == len(whole)
-  assert len(decoded) == 12 and len(warnings) == 3
+  (folder,) = cache_dir.iterdir()
+  np.testing.assert_array_equal(np.load(folder / "images.npy"), first.images, strict=True)
+  np.testing.assert_array_equal(np.load(folder / "labels.npy"), first.labels, strict=True)
 
 
-def test_interrupted_write_leaves_nothing(source, cache_dir, monkeypatch):
-  def interrupted(file, **arrays):
-    file.write(b"half")
-    raise KeyboardInterrupt
-
-  monkeypatch.setattr(cache.np, "savez", interrupted)
-  with pytest.raises(KeyboardInterrupt):
-    data.load(f"folder:{source}")
-  assert not list(cache_dir.iterdir())
+def test_a_set_of_before_is_not_looked_for(source, cache_dir, decoded, warnings):
+  data.load(f"folder:{source}")
+  (folder,) = cache_dir.iterdir()
+  shutil.rmtree(folder)
+  folder.with_name(f"{folder.name}.npz").write_bytes(b"of the former layout")
+  data.load(f"folder:{source}")
+  assert len(decoded) == 6 and not warnings
 
 
 # what is read back is what was asked for
@@ -104,10 +139,11 @@ def test_interrupted_write_leaves_nothing(source, cache_dir, monkeypatch):
 
 @pytest.fixture
 def kept(source, cache_dir):
-  """The data set, and its file in the cache."""
+  """The data set, and its folder in the cache."""
   first = data.load(f"folder:{source}", image_size=8)
   (path,) = cache_dir.iterdir()
-  return first, path
+  # A copy: the tests cut off what is mapped.
+  return first._replace(images=np.array(first.images)), path
 
 
 def _is_made_anew(source, kept, warnings):
@@ -120,9 +156,15 @@ def _is_made_anew(source, kept, warnings):
   assert len(warnings) == 1  # The new one is sound.
 
 
-def _arrays(path):
-  with np.load(path) as file:
-    return dict(file)
+def _change(folder, changed):
+  """Replaces arrays, None by no file; and the text beside them."""
+  for name, value in changed.items():
+    if value is None:
+      (folder / name).unlink()
+    elif isinstance(value, str):
+      (folder / name).write_text(value)
+    else:
+      np.save(folder / name, value, allow_pickle=True)
 
 
 _LABELS = np.zeros(3, np.int32)
@@ -131,43 +173,54 @@ _LABELS = np.zeros(3, np.int32)
 @pytest.mark.parametrize(
   "changed",
   [
-    {"images": np.zeros((2, 8, 8, 3), np.uint8)},
-    {"images": np.zeros((3, 8, 8, 3), np.uint8)},
-    {"images": np.zeros((3, 9, 9, 3), np.uint8)},
-    {"images": np.zeros((3, 8, 8, 3), np.float32)},
-    {"images": np.zeros((3, 8, 8), np.uint8)},
-    {"images": np.uint8(3)},
-    {"images": np.array(["a"])},
-    {"images": np.array([{}])},
-    {"labels": _LABELS + 1},
-    {"labels": _LABELS[:2]},
-    {"labels": _LABELS.astype(np.int64)},
-    {"labels": _LABELS.astype(np.float32)},
-    {"labels": None},
-    {"more": _LABELS},
-    {"about": None},
-    {"about": np.zeros(5, np.uint8)},
-    {"about": np.frombuffer(b"[]", np.uint8)},
-    {"about": np.frombuffer(b'{"key": 3}', np.uint8)},
-    {"about": np.frombuffer(b"[" * 100_000, np.uint8)},
-    {"about": np.float32(3)},
+    {"images.npy": np.zeros((2, 8, 8, 3), np.uint8)},
+    {"images.npy": np.zeros((3, 8, 8, 3), np.uint8)},
+    {"images.npy": np.zeros((3, 8, 8, 3), np.int8)},
+    {"images.npy": np.zeros((3, 9, 9, 3), np.uint8)},
+    {"images.npy": np.zeros((3, 8, 8, 3), np.float32)},
+    {"images.npy": np.zeros((3, 8, 8), np.uint8)},
+    {"images.npy": np.zeros((3, 8, 3, 8), np.uint8)},
+    {"images.npy": np.uint8(3)},
+    {"images.npy": np.array(["a"])},
+    {"images.npy": np.array([{}])},
+    {"images.npy": None},
+    {"labels.npy": _LABELS + 1},
+    {"labels.npy": _LABELS[:2]},
+    {"labels.npy": _LABELS.astype(np.int64)},
+    {"labels.npy": _LABELS.astype(np.float32)},
+    {"labels.npy": None},
+    {"about.json": "00000"},
+    {"about.json": "[]"},
+    {"about.json": '{"key": 3}'},
+    {"about.json": "[" * 100_000},
+    {"about.json": "3.5"},
+    {"about.json": "\x93NUMPY"},
   ],
 )
 def test_other_content_is_never_taken(source, kept, warnings, changed):
-  arrays = _arrays(kept[1]) | changed
-  np.savez(kept[1], **{name: array for name, array in arrays.items() if array is not None})
+  _change(kept[1], changed)
   _is_made_anew(source, kept, warnings)
+
+
+def test_without_what_is_known_of_them_arrays_are_none(source, kept, decoded, warnings):
+  (kept[1] / "about.json").unlink()
+  data.load(f"folder:{source}", image_size=8)
+  assert len(decoded) == 3 and not warnings
+  assert sorted(path.name for path in kept[1].iterdir()) == sorted(NAMES)
 
 
 @pytest.mark.parametrize(
   ("field", "value"),
-  [("key", "0" * 64), ("digest", "0" * 64), ("remarks", ["all is well"]), ("remarks", 3)],
+  [
+    *[("key", "0" * 64), ("digest", "0" * 64), ("remarks", ["all is well"]), ("remarks", 3)],
+    *[("has_labels", False), ("has_labels", 1), ("shape", [2, 8, 8, 3]), ("shape", [3, 4, 16, 3])],
+    *[("shape", [3, 8, 8]), ("shape", [-3, -8, 8, 3]), ("shape", [10**15, 8, 8, 3])],
+    *[("shape", [3.0, 8, 8, 3]), ("shape", [0, 8, 8, 3]), ("shape", "3883"), ("shape", None)],
+  ],
 )
 def test_what_stands_beside_the_arrays_is_checked(source, kept, warnings, field, value):
-  arrays = _arrays(kept[1])
-  about = json.loads(arrays["about"].tobytes()) | {field: value}
-  arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-  np.savez(kept[1], **arrays)
+  path = kept[1] / "about.json"
+  path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
   _is_made_anew(source, kept, warnings)
 
 
@@ -176,53 +229,79 @@ def test_the_file_of_another_request_is_not_taken(source, kept, cache_dir, warni
   """Not even where it is whole, and somebody has given it the name of this one."""
   expected = data.load(f"folder:{source}", **options)
   (other,) = set(cache_dir.iterdir()) - {kept[1]}
-  other.write_bytes(kept[1].read_bytes())
+  shutil.rmtree(other)
+  shutil.copytree(kept[1], other)
   found = data.load(f"folder:{source}", **options)
   np.testing.assert_array_equal(found.images, expected.images)
   assert len(warnings) == 1
 
 
-def test_every_damage_of_a_byte_is_seen(source, kept, decoded, warnings):
-  whole = kept[1].read_bytes()
+@pytest.mark.parametrize("name", NAMES)
+def test_every_damage_of_a_byte_is_seen(source, kept, decoded, warnings, name):
+  path = kept[1] / name
+  whole = path.read_bytes()
   random = np.random.default_rng(0)
   for place in random.integers(0, len(whole), 60):
     damaged = bytearray(whole)
     damaged[place] ^= 1 << int(random.integers(8))
-    kept[1].write_bytes(damaged)
+    path.write_bytes(damaged)
     found = data.load(f"folder:{source}", image_size=8)
     np.testing.assert_array_equal(found.images, kept[0].images)
     np.testing.assert_array_equal(found.labels, kept[0].labels)
-  assert len(decoded) == 3 * len(warnings) and len(warnings) > 40
+    path.write_bytes(whole)  # A blank of the JSON may be another one and tell the same.
+  assert len(decoded) == 3 * len(warnings)
+  assert len(warnings) == 60 if name != "about.json" else len(warnings) > 40
 
 
 @pytest.mark.parametrize("dtype", ["|u1", "<f4"])
 def test_a_claim_of_much_memory_is_only_a_warning(source, kept, warnings, dtype):
-  write_zip(kept[1], {"images.npy": described(dtype, (10**15, 8, 8, 3), b"")})
+  (kept[1] / "images.npy").write_bytes(described(dtype, (10**15, 8, 8, 3), b""))
   _is_made_anew(source, kept, warnings)
+
+
+def test_a_file_that_was_cut_off_is_told_by_its_size(source, kept, warnings):
+  path = kept[1] / "images.npy"
+  os.truncate(path, path.stat().st_size - 100)
+  _is_made_anew(source, kept, warnings)
+  assert "expected 704 bytes in images.npy, got 604" in warnings[0]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RecursionError(), NotImplementedError("x\ny")])
 def test_whatever_is_raised_is_only_a_warning(source, kept, warnings, monkeypatch, error):
-  opened = cache.archive.opened
+  opened = mapped.opened
 
-  def failing(path):
+  def failing(*given):
     if not warnings:
       raise error
-    return opened(path)
+    return opened(*given)
 
-  monkeypatch.setattr(cache.archive, "opened", failing)
+  monkeypatch.setattr(mapped, "opened", failing)
   _is_made_anew(source, kept, warnings)
 
 
-def test_what_is_no_file_is_not_waited_for(source, kept, decoded, warnings):
-  first, path = kept
-  path.unlink()
-  os.mkfifo(path)  # Opening it would wait for a writer.
-  np.testing.assert_array_equal(data.load(f"folder:{source}", image_size=8).images, first.images)
-  path.unlink()
-  path.mkdir()
-  np.testing.assert_array_equal(data.load(f"folder:{source}", image_size=8).images, first.images)
-  assert len(warnings) == 1 and "cannot be kept" in warnings[0]
+@pytest.mark.parametrize("name", [*NAMES, ""])
+@pytest.mark.parametrize("is_pipe", [True, False])
+def test_what_is_no_file_is_not_waited_for(source, kept, warnings, name, is_pipe):
+  first, folder = kept
+  path = folder / name
+  shutil.rmtree(path) if path.is_dir() else path.unlink()
+  # Opening it would wait for a writer.
+  os.mkfifo(path) if is_pipe else path.mkdir()
+  for _ in range(2):
+    found = data.load(f"folder:{source}", image_size=8)
+    np.testing.assert_array_equal(found.images, first.images)
+  assert len(warnings) == (name in ("images.npy", "labels.npy"))
+
+
+def test_a_link_in_its_place_is_replaced_and_not_followed(source, kept, tmp_path, warnings):
+  first, folder = kept
+  shutil.rmtree(folder)
+  (tmp_path / "mine").mkdir()
+  (tmp_path / "mine" / "precious").write_text("x")
+  folder.symlink_to(tmp_path / "mine")
+  found = data.load(f"folder:{source}", image_size=8)
+  np.testing.assert_array_equal(found.images, first.images)
+  assert (tmp_path / "mine" / "precious").exists() and not folder.is_symlink()
 
 
 @pytest.mark.parametrize("place", ["a\0b", "x" * 300, "~nobody-of-this-name/cache"])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nsn_jax import data
 from nsn_jax.data import decoding
-from tests.data.helpers import black_png, flat
+from tests.data.helpers import black_png, decoded, flat
 from tests.fuzz import limits
 
 
@@ -23,56 +23,6 @@ def _encoded(image, kind="png", **options):
 
 def _decoded(image, mode, size=None, **options):
   return decoding.decode(_encoded(image, **options), mode, size, "x")
-
-
-# many into one
-
-
-def test_images_of_different_shapes_are_refused():
-  shapes = [(2, 2, 1), (3, 2, 1)]
-  with pytest.raises(data.DataError, match=r"x: expected images of one shape .*\(3, 2, 1\)"):
-    decoding.stack([shapes], 2, lambda shape: np.zeros(shape, np.uint8), "x")
-  with pytest.raises(data.DataError, match=r"x: expected 3 images, got 1"):
-    decoding.stack([shapes[:1]], 3, lambda shape: np.zeros(shape, np.uint8), "x")
-  with pytest.raises(data.DataError, match=r"x: expected 1 images, got more"):
-    decoding.stack([shapes[:1] * 2], 1, lambda shape: np.zeros(shape, np.uint8), "x")
-
-
-def _item(value):
-  if value < 0:
-    raise decoding.BrokenImageError(f"no {value}")
-  return np.full((2, 2, 1), value, np.uint8)
-
-
-def test_broken_images_are_left_out_where_they_are_taken():
-  broken = []
-  images = decoding.stack([[-1, 1, 2], [-2], [3, -3]], 6, _item, "x", broken)
-  assert images[:, 0, 0, 0].tolist() == [1, 2, 3]
-  assert [(position, str(error)) for position, error in broken] == [
-    (0, "no -1"),
-    (3, "no -2"),
-    (5, "no -3"),
-  ]
-  with pytest.raises(decoding.BrokenImageError, match="no -2"):
-    decoding.stack([[1, -2], [-1]], 3, _item, "x")
-
-
-def test_no_memory_for_all_is_one_line():
-  for count in (10**14, 10**20):
-    with pytest.raises(data.DataError, match=r"x: expected memory for .* give a limit"):
-      decoding.stack([[1]], count, _item, "x")
-
-
-def test_after_an_error_the_rest_is_not_decoded():
-  decoded = []
-
-  def item(value):
-    decoded.append(value)
-    return _item(-1 if value == 0 else value % 200)
-
-  with pytest.raises(decoding.BrokenImageError):
-    decoding.stack([range(5000)], 5000, item, "x")
-  assert len(decoded) < 5000
 
 
 # transparency
@@ -192,9 +142,7 @@ def test_turned_images_are_upright(orientation, mode):
 
 
 def _stack_of(*contents):
-  return decoding.stack(
-    [contents], len(contents), lambda item: decoding.decode(item, "RGB", 16, "x"), "x"
-  )
+  return decoded([contents], lambda item: decoding.decode(item, "RGB", 16, "x"))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -248,9 +196,7 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch, limit):
 def test_large_progressive_jpegs_are_large_however_small_they_come_out(monkeypatch):
   image = Image.fromarray(flat(7, 256, 256))
   monkeypatch.setattr(decoding, "_SMALL_PIXELS", 128 * 128)
-  pool = concurrent.futures.ThreadPoolExecutor(
-    1, initializer=lambda: setattr(decoding._THREAD, "is_one_of_several", True)
-  )
+  pool = concurrent.futures.ThreadPoolExecutor(1, initializer=decoding.begin_thread)
   for progressive in (False, True):
     content = _encoded(image, "jpeg", progressive=progressive)
     done = pool.submit(decoding.decode, content, "RGB", 8, "x")

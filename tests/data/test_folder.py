@@ -280,6 +280,13 @@ def test_a_few_broken_images_are_left_out_and_told(tmp_path, warnings):
   assert len(data.load(f"folder:{tmp_path}", split="test").images) == 25 and len(warnings) == 2
 
 
+def test_what_is_told_of_a_folder_of_an_odd_name_is_kept(tmp_path, warnings):
+  _folder_with_broken(tmp_path / "a\nb", 250, [3])
+  for _ in range(2):
+    data.load(f"folder:{tmp_path}/a\nb", image_size=4)
+  assert len(warnings) == 2 and warnings[0] == warnings[1] and "a\\nb: left out 1" in warnings[0]
+
+
 def test_more_broken_images_are_an_error(tmp_path, warnings, cache_dir):
   _folder_with_broken(tmp_path, 250, [3, 100, 200])
   for _ in range(2):
@@ -292,7 +299,7 @@ def test_more_broken_images_are_an_error(tmp_path, warnings, cache_dir):
     assert (
       line.endswith("(3 of 225 images are broken: more than 1% of all 225)") and "\n" not in line
     )
-  assert not warnings and not cache_dir.exists()
+  assert not warnings and not list(cache_dir.iterdir())
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 50, 224, 225, 1000])

@@ -5,6 +5,7 @@ import pytest
 
 from nsn_jax import data
 from nsn_jax.data import loading
+from nsn_jax.data.dataset import Piece
 
 
 @pytest.mark.parametrize("name", ["cifar", "", "folder", "folder:", "mnist:3", "PATH", None, 3])
@@ -66,14 +67,19 @@ def test_names_of_impossible_paths_are_not_known():
     (PermissionError(13, "Permission denied"), "name: expected 'blank' to be readable, got: "),
   ],
 )
-@pytest.mark.parametrize("identity", [None, []])
-def test_what_a_source_lets_through_is_one_line(monkeypatch, error, message, identity):
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_what_a_source_lets_through_is_one_line(monkeypatch, warnings, error, message, is_stream):
   def failing():
     raise error
 
-  monkeypatch.setitem(loading.SOURCES, "blank", lambda _: loading.Source(failing, identity))
+  def pieces(_):
+    yield failing()
+
+  source = loading.Stream(pieces, []) if is_stream else loading.Source(failing)
+  monkeypatch.setitem(loading.SOURCES, "blank", lambda _: source)
   with pytest.raises(data.DataError, match=f"^{message}"):
     data.load("blank")
+  assert not warnings  # It is no fault of the cache.
 
 
 def test_a_new_data_set_is_one_entry(monkeypatch):
@@ -83,3 +89,28 @@ def test_a_new_data_set_is_one_entry(monkeypatch):
 
   monkeypatch.setitem(loading.SOURCES, "blank", blank)
   assert data.load("blank", limit=4).images.shape == (4, 2, 2, 1)
+
+
+def test_a_new_stream_is_one_entry(monkeypatch):
+  def blank(request):
+    def pieces(begun):
+      for value in range(begun.seen, request.limit):
+        labels = np.array([value], np.int32)
+        yield Piece(np.full((1, 2, 2, 1), value, np.uint8), labels, 1, [])
+
+    return loading.Stream(pieces, [])
+
+  monkeypatch.setitem(loading.SOURCES, "blank", blank)
+  for _ in range(2):
+    found = data.load("blank", limit=4)
+    assert found.images[:, 1, 1, 0].tolist() == found.labels.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("can_keep", [True, False])
+def test_a_stream_of_nothing_is_one_line(monkeypatch, cache_dir, can_keep):
+  def nothing(_):
+    yield from ()
+
+  monkeypatch.setitem(loading.SOURCES, "blank", lambda _: loading.Stream(nothing, []))
+  with pytest.raises(data.DataError, match=r"^expected images, got none$"):
+    data.load("blank", cache_dir=cache_dir if can_keep else "a\0b")

@@ -85,14 +85,14 @@ def test_what_is_no_image_in_lsun_is_one_line(tmp_path):
 def test_batches_are_bounded_by_their_bytes(tmp_path, monkeypatch):
   _write_lmdb(tmp_path / "church_outdoor_train_lmdb", {b"%d" % i: flat(9 * i) for i in range(9)})
   sizes = []
-  stack = lsun.decoding.stack
+  decoded = lsun.pieces.decoded
 
-  def watched(batches, *rest):
+  def watched(batches, *rest, **options):
     every = list(batches)
     sizes.extend(map(len, every))
-    return stack(every, *rest)
+    return decoded(every, *rest, **options)
 
-  monkeypatch.setattr(lsun.decoding, "stack", watched)
+  monkeypatch.setattr(lsun.pieces, "decoded", watched)
   monkeypatch.setattr(lsun, "_BATCH_BYTES", 1)
   assert len(data.load("lsun/church_outdoor", data_dir=tmp_path).images) == 9
   assert sizes == [1] * 9

@@ -1,5 +1,6 @@
 """What reads files that others hand over, with sound files of each kind and what it may raise."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import io
@@ -22,6 +23,8 @@ import nsn_jax
 from experiments.common import reference_files, runs, workdir
 from experiments.paper import styling
 from nsn_jax import data, metrics
+from nsn_jax.data import partial
+from nsn_jax.data.dataset import Piece
 from nsn_jax.metrics import evaluation
 from nsn_jax.metrics.classifier import network as classifier_network
 from nsn_jax.metrics.inception import torch_file
@@ -141,28 +144,65 @@ def _images(folder: pathlib.Path) -> Reader:
   return Reader(seeds, read, (data.DataError,))
 
 
-def _cache(folder: pathlib.Path) -> Reader:
-  pictures = folder / "pictures"
+def _pictures(folder: pathlib.Path) -> str:
+  """Four small images of two classes; their name for `data.load`."""
   for number, image in enumerate(_random().integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)):
-    (pictures / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(pictures / "ab"[number % 2] / f"{number}.png")
-  name = f"folder:{pictures}"
-  expected = {
-    size: data.load(name, image_size=size, cache_dir=folder / str(size)) for size in (4, 8)
-  }
+    path = folder / "pictures" / "ab"[number % 2] / f"{number}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+  return f"folder:{folder / 'pictures'}"
+
+
+def _loaded(name: str, size: int, cache_dir: pathlib.Path) -> data.Dataset:
+  """The data set in memory: its files are about to be cut off."""
+  found = data.load(name, image_size=size, cache_dir=cache_dir)
+  return found._replace(images=np.array(found.images))
+
+
+def _cache(folder: pathlib.Path) -> Reader:
+  name = _pictures(folder)
+  expected = {size: _loaded(name, size, folder / str(size)) for size in (4, 8)}
   seeds = [
-    Seed(path.name, path.read_bytes())
+    Seed(path.relative_to(folder).as_posix(), path.read_bytes())
     for size in expected
-    for path in (folder / str(size)).iterdir()
+    for path in sorted((folder / str(size)).glob("*/*"))
   ]
-  places = {seed.name: size for seed, size in zip(seeds, expected, strict=True)}
 
   def read(seed: Seed) -> None:
-    size = places[seed.name]
-    (folder / str(size) / seed.name).write_bytes(seed.content)
-    found = data.load(name, image_size=size, cache_dir=folder / str(size))
-    np.testing.assert_array_equal(found.images, expected[size].images, strict=True)
-    np.testing.assert_array_equal(found.labels, expected[size].labels, strict=True)
+    size = int(pathlib.PurePath(seed.name).parts[0])
+    (folder / seed.name).write_bytes(seed.content)
+    _check_equal(_loaded(name, size, folder / str(size)), expected[size])
+
+  return Reader(seeds, read, ())
+
+
+def _check_equal(found: data.Dataset, expected: data.Dataset) -> None:
+  np.testing.assert_array_equal(found.images, expected.images, strict=True)
+  np.testing.assert_array_equal(found.labels, expected.labels, strict=True)
+
+
+def _partial(folder: pathlib.Path) -> Reader:
+  """Sets whose decoding was broken off."""
+  name, cache_dir = _pictures(folder), folder / "cache"
+  expected = _loaded(name, 8, cache_dir)
+  assert expected.labels is not None
+  (target,) = cache_dir.iterdir()
+  key = json.loads((target / "about.json").read_text())["key"]
+  with contextlib.suppress(KeyboardInterrupt), partial.begun(target, key) as begun:
+    for start in (0, 1, 2):
+      rows = slice(start, start + 1)
+      begun.append(Piece(expected.images[rows], expected.labels[rows], 1, []))
+    raise KeyboardInterrupt
+  left = target.with_name(f"{target.name}.partial-0")
+  seeds = [Seed(path.name, path.read_bytes()) for path in sorted(left.iterdir())]
+
+  def read(seed: Seed) -> None:
+    shutil.rmtree(cache_dir)
+    left.mkdir(parents=True)
+    for sound in seeds:
+      (left / sound.name).write_bytes(sound.content)
+    (left / seed.name).write_bytes(seed.content)
+    _check_equal(_loaded(name, 8, cache_dir), expected)
 
   return Reader(seeds, read, ())
 
@@ -382,6 +422,7 @@ READERS: dict[str, Callable[[pathlib.Path], Reader | None]] = {
   "npz": _npz,
   "images": _images,
   "cache": _cache,
+  "partial": _partial,
   "model": _model,
   "classifier": _classifier,
   "torch": _torch,

@@ -1,11 +1,12 @@
-"""Speed: a row a size, as multiples of the bare matrix product."""
+"""Speed: a row a size, of EM as multiples of the bare matrix product, of reading in images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["cells", "end_to_end"]
+__all__ = ["cells", "end_to_end", "reader_cells"]
 
 _HEAD = ["N", "D", "K", "bare, ms", "nsn_jax", "all exact", "faiss", "scikit-learn"]
+_READER_HEAD = ["images", "size", "decoded, 1/s", "mapped, 1/s"]
 
 
 def cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -21,6 +22,21 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         f"{row['nsn_jax']:.2f}",
         f"{row['nsn_jax_exact']:.2f}",
         *("-" if row[peer] is None else f"{row[peer]:.1f}" for peer in ("faiss", "sklearn")),
+      ]
+      for row in rows
+    ),
+  ]
+
+
+def reader_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+  """The head and a line a size of images that are read."""
+  return [
+    _READER_HEAD,
+    *(
+      [
+        f"{row['n']:,}",
+        f"{row['side']}x{row['side']}",
+        *(f"{row[name]:,.0f}" for name in ("decoded", "mapped")),
       ]
       for row in rows
     ),

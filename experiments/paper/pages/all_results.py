@@ -77,6 +77,10 @@ def _speed(results: Results) -> dict[str, Any]:
     "first_ms": f"{found['em'][0]['bare_ms']:.0f}",
     "table": tables.markdown(layouts.speed.cells(found["em"])),
     "sentences": layouts.speed.end_to_end(found["end_to_end"]),
+    # Runs of before have none.
+    "reader": tables.markdown(layouts.speed.reader_cells(found["reader"]))
+    if "reader" in found
+    else "",
     "made": results.made("tables/speed.json"),
   }
 

@@ -80,3 +80,14 @@ def test_features_scores_are_shown_where_all_have_them():
   found["before"] = {"real": real, "samples": _scored(6.0)}
   assert all(len(row) == 6 for row in layouts.scores.cells(found))
   assert len(layouts.scores.verdicts(found)) == 1
+
+
+def test_images_that_are_read_have_a_line_a_size():
+  rows = [
+    {"n": 2000, "side": 64, "decoded": 1834.4, "mapped": 123456.7},
+    {"n": 500, "side": 256, "decoded": 99.6, "mapped": 4000.0},
+  ]
+  assert layouts.speed.reader_cells(rows)[1:] == [
+    ["2,000", "64x64", "1,834", "123,457"],
+    ["500", "256x256", "100", "4,000"],
+  ]
