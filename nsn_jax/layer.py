@@ -14,7 +14,7 @@ from nsn_jax import em, growth, placement, stream
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.patches import num_positions
-from nsn_jax.placement import AXIS, P, Placement, Shards
+from nsn_jax.placement import AXIS, P, Shards
 from nsn_jax.progress import LayerState, Log
 
 __all__ = ["grow", "refine", "settle"]
@@ -53,11 +53,9 @@ def grow(
   tau, floor = np.float32(config.threshold), np.float32(config.variance_floor)
   num_seeds, size = config.seeds_per_step, patches.num_rows
   # About a centre, as EM is: far from 0 float32 has no digits left for what lies between patches.
-  patches, center = _centred(patches)
-  if start is None:
-    capacity = growth.capacity_for(1 + num_seeds)
-    bank = growth.first_filter(first_key, patches, floor, capacity=capacity)
-    start = LayerState("growth", 0, bank, (1, 1.0, -np.inf))
+  capacity = growth.capacity_for(1 + num_seeds)
+  patches, center, bank = _begun(first_key, patches, floor, capacity=capacity)
+  start = start or LayerState("growth", 0, bank, (1, 1.0, -np.inf))
   bank = place.replicate(start.filters)
   num_filters, stalled, done = start.info[0], start.stalled, start.done
   step = start.step if start.phase == "growth" else 0
@@ -123,9 +121,11 @@ def grow(
   return place.replicate(bank._replace(mean=np.asarray(bank.mean) + np.asarray(center)))
 
 
-@jax.jit
-def _centred(patches: Shards) -> tuple[Shards, jax.Array]:
-  """Patches about their mean, and the mean."""
+@functools.partial(jax.jit, static_argnames="capacity")
+def _begun(
+  key: jax.Array, patches: Shards, floor: jax.Array, *, capacity: int
+) -> tuple[Shards, jax.Array, Filters]:
+  """Patches about their mean, the mean, and a bank of one filter."""
 
   def centred(patches: Shards) -> tuple[jax.Array, jax.Array]:
     def rows(values: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -138,7 +138,8 @@ def _centred(patches: Shards) -> tuple[Shards, jax.Array]:
 
   place = patches.place
   values, center = place.on_devices(centred, P(AXIS), (P(AXIS), P()))(patches)
-  return Shards(values, patches.valid, place), center
+  patches = Shards(values, patches.valid, place)
+  return patches, center, growth.first_filter(key, patches, floor, capacity=capacity)
 
 
 @jax.jit
@@ -191,13 +192,6 @@ def settle(
   return filters
 
 
-@functools.partial(jax.jit, static_argnames="place")
-def _m_step(
-  total: em.Statistics, filters: Filters, floor: jax.Array, *, place: Placement
-) -> Filters:
-  return place.on_devices(em.m_step_core, P(), P())(total, filters, floor)
-
-
 def refine(
   maps: stream.MapStream,
   filters: Filters,
@@ -222,12 +216,11 @@ def refine(
     if done:
       break
     before, total = log.patches, None
-    for found, seen in stream.statistics(maps, filters, config.threshold, kernel, stride):
-      total = found
+    for seen, found, changed in stream.em_iteration(maps, filters, config):
+      total, filters = found, changed
       log.patches = before + seen * positions
       log.partial("em", step, most, seen / maps.num_images)
     assert total is not None
-    filters = _m_step(total, filters, np.float32(config.variance_floor), place=place)
     num_patches, num_below, similarity_sum = jax.device_get(
       (total.num_patches, total.num_below, total.similarity_sum)
     )

@@ -266,4 +266,4 @@ def take_rows(array: jax.Array, shard: jax.Array, row: jax.Array) -> jax.Array:
 
 def on_one_device(tree: _Tree) -> _Tree:
   """What is the same on all devices, on this process's default one alone."""
-  return jax.tree.map(lambda x: jnp.asarray(np.asarray(x.addressable_data(0))), tree)
+  return jax.tree.map(lambda x: jax.device_put(np.asarray(x.addressable_data(0))), tree)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsn_jax import processes
-from nsn_jax.placement import Placement
+from nsn_jax.placement import Placement, place
 
 __all__ = ["Batch", "Rows", "count_rows", "filled"]
 
@@ -45,6 +45,11 @@ class Rows:
   local: np.ndarray
   num_rows: int
   place: Placement
+
+  @classmethod
+  def of(cls, local: np.ndarray) -> "Rows":
+    """All rows of a process that is alone."""
+    return cls(local, len(local), place(None))
 
   def __len__(self) -> int:
     return self.num_rows

@@ -31,10 +31,10 @@ __all__ = [
   "Encoder",
   "MapStream",
   "above",
+  "em_iteration",
   "of_images",
   "patch_coordinates",
   "sample_patches",
-  "statistics",
 ]
 
 #: Patches after which a shard's sums begin anew: above so many float32 counts no longer.
@@ -188,20 +188,18 @@ def _accumulate(
 
 
 @functools.partial(jax.jit, static_argnames="place")
-def _zeros(filters: Filters, *, place: Placement) -> em.Statistics:
-  """No patch, on each device: [devices, ...]."""
+def _finished(
+  parts: em.Statistics, filters: Filters, floor: jax.Array, *, place: Placement
+) -> tuple[em.Statistics, Filters]:
+  """Devices' statistics [devices, ...] as one, and the M-step, the same on each."""
 
-  def zeros(filters: Filters) -> em.Statistics:
-    found = jax.eval_shape(em.zero_statistics, filters)
-    return jax.tree.map(lambda x: jnp.zeros((1, *x.shape), x.dtype), found)
+  def finished(
+    parts: em.Statistics, filters: Filters, floor: jax.Array
+  ) -> tuple[em.Statistics, Filters]:
+    total = placement.total(parts)
+    return total, em.m_step_core(total, filters, floor)
 
-  return place.on_devices(zeros, P(), P(AXIS))(filters)
-
-
-@functools.partial(jax.jit, static_argnames="place")
-def _total(parts: em.Statistics, *, place: Placement) -> em.Statistics:
-  """Devices' statistics [devices, ...] as one, the same on each."""
-  return place.on_devices(placement.total, P(AXIS), P())(parts)
+  return place.on_devices(finished, (P(AXIS), P(), P()), P())(parts, filters, floor)
 
 
 def _batch_images(
@@ -311,30 +309,35 @@ def _added(a: em.Statistics, b: em.Statistics) -> em.Statistics:
   return em.add_statistics(a, b)
 
 
-def statistics(
-  stream: MapStream, filters: Filters, threshold: float, kernel: int, stride: int
-) -> Iterator[tuple[em.Statistics | None, int]]:
-  """One E-step over all maps, each patch held by its argmax filter.
+def em_iteration(
+  stream: MapStream, filters: Filters, config: LayerConfig
+) -> Iterator[tuple[int, em.Statistics | None, Filters]]:
+  """One iteration of EM over all maps, each patch held by its argmax filter.
 
-  Yields, batch by batch, the number of images done, and with the last the pass's statistics, None
-  before. Peak memory beside the base is one batch of patches, and statistics as many times as the
-  shards of a device can be halved.
+  Yields, batch by batch, the number of images done, None, and the filters; with the last the pass's
+  statistics, and the filters of its M-step. Peak memory beside the base is one batch of patches,
+  and statistics as many times as the shards of a device can be halved.
   """
-  window, place = (kernel, stride), stream.place
+  window, place = (config.kernel, config.stride), stream.place
   filters = place.replicate(filters)
   # Each batch reads and adds up arrays as large as all filters: a batch as large makes up for it.
   size, num_parts = _batch_images(stream, window, at_least=filters.mean.nbytes)
   h, w, _ = stream.map_shape
-  positions = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
+  positions = num_positions(h, *window) * num_positions(w, *window)
+  shapes = jax.eval_shape(em.zero_statistics, filters)
+  devices = len(place.local_devices)
+
+  def nothing() -> em.Statistics:
+    return jax.tree.map(lambda x: place.put(np.zeros((devices, *x.shape), x.dtype)), shapes)
+
   shards: TreeSum[em.Statistics] = TreeSum(_added)
   parts: TreeSum[em.Statistics] = TreeSum(_added)
-  since, done = 0, 0
-  part = _zeros(filters, place=place)
+  part, since, done = nothing(), 0, 0
   for batch in stream.rows.batches(size * num_parts):
     part = _accumulate(
       part,
       filters,
-      np.float32(threshold),
+      np.float32(config.threshold),
       stream.encoder,
       batch.base,
       place.put(batch.counts),
@@ -346,12 +349,12 @@ def statistics(
     done += int(batch.counts.sum()) * jax.process_count()
     if batch.ends or since >= _FOLDED_PATCHES:
       parts.push(part)
-      part, since = _zeros(filters, place=place), 0
+      part, since = nothing(), 0
     if batch.ends:
       shards.push(parts.total())
-    if done < stream.num_images:
-      yield None, done
-  yield _total(shards.total(), place=place), stream.num_images
+    yield min(done, stream.num_images), None, filters
+  floor = np.float32(config.variance_floor)
+  yield stream.num_images, *_finished(shards.total(), filters, floor, place=place)
 
 
 @functools.partial(jax.jit, static_argnames=("window", "place"))

@@ -10,6 +10,7 @@ from scipy import linalg
 
 from nsn_jax import decoder_training, network
 from nsn_jax.decoder_choice import choose_decoder, map_distance
+from nsn_jax.rows import Rows
 
 KEY = jax.random.key(0)
 
@@ -96,7 +97,7 @@ def test_training_keeps_the_kind_that_it_finds(decoded_digits, monkeypatch):
 
   monkeypatch.setattr(decoder_training, "_fit", watch)
   monkeypatch.setattr(decoder_training, "choose_decoder", choose)
-  fed = decoder_training.train_fed(KEY, searching, images, lambda _: None)
+  fed = decoder_training.train_fed(KEY, searching, Rows.of(images), lambda _: None)
   assert [(index, kinds) for index, kinds, _ in seen] == [
     (index, ["corrected", "drawn", "linear"]) for index in (1, 0)
   ]
@@ -109,5 +110,5 @@ def test_training_keeps_the_kind_that_it_finds(decoded_digits, monkeypatch):
 def test_a_few_images_are_enough(decoded_digits):
   nsn, images = decoded_digits
   searching = _searching(nsn)
-  fed = decoder_training.train_fed(KEY, searching, images[:3], lambda _: None)
+  fed = decoder_training.train_fed(KEY, searching, Rows.of(images[:3]), lambda _: None)
   network.check_sound("nsn", dataclasses.replace(searching, fed=fed))

@@ -13,6 +13,7 @@ from nsn_jax import em, growth, layer, training
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.patches import extract_patches
+from nsn_jax.placement import cut
 from nsn_jax.progress import Log, Record
 
 KEY = jax.random.key(0)
@@ -29,7 +30,7 @@ def _grow(threshold: float, exchange_steps: int = 0) -> tuple[Filters, list[Reco
   """Growth on the digits' patches; a test may ask for what another already has."""
   log = Log(0, None)
   config = _config(threshold=threshold, exchange_steps=exchange_steps)
-  return layer.grow(KEY, _PATCHES[0], config, log), log.history
+  return layer.grow(KEY, cut(_PATCHES[0]), config, log), log.history
 
 
 _PATCHES: list[jax.Array] = []
@@ -76,7 +77,7 @@ def _blobs(num_blobs: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("num_blobs", "threshold"), [(1, 0.0), (3, 0.0), (20, -2.0), (60, 0.0)])
 def test_growth_finds_the_number_of_blobs(num_blobs, threshold):
   centers, patches = _blobs(num_blobs)
-  found = layer.grow(KEY, jnp.asarray(patches), _config(threshold=threshold))
+  found = layer.grow(KEY, cut(jnp.asarray(patches)), _config(threshold=threshold))
   assert found.num_filters == num_blobs
   mean = np.asarray(found.mean).reshape(num_blobs, 16)
   distance = ((mean[:, None] - centers) ** 2).sum(axis=2)
@@ -97,7 +98,7 @@ def test_growth_finds_blobs_far_from_0(offset, exchange_steps):
   centers, patches = _blobs(20)
   far = (patches * 20 + np.float32(offset)).astype(np.float32)
   config = _config(threshold=-5.5, exchange_steps=exchange_steps)
-  found = layer.grow(KEY, jnp.asarray(far), config)
+  found = layer.grow(KEY, cut(jnp.asarray(far)), config)
   assert found.num_filters == 20
   nearest = np.asarray(found.mean, np.float64).reshape(20, 1, 16) - offset - 20 * centers
   # A blob's mean is off by its error, 1 / sqrt(200) a value, and by a value's spacing, 1 at 1e7.
@@ -109,7 +110,7 @@ def test_growth_finds_blobs_of_any_scale(scale):
   _, patches = _blobs(20)
   shift = -np.log(scale)  # Eq 1 falls by log(v) / 2.
   config = _config(threshold=-2.0 + shift, variance_floor=1e-30)
-  found = layer.grow(KEY, jnp.asarray(patches * np.float32(scale)), config)
+  found = layer.grow(KEY, cut(jnp.asarray(patches * np.float32(scale))), config)
   assert found.num_filters == 20
   np.testing.assert_allclose(found.variance, 0.04 * scale**2, rtol=0.2)
 
@@ -147,7 +148,7 @@ def test_growth_ends_where_filters_come_one_by_one(patches):
   for min_growth in (0.0, 0.2):
     log = Log(0, None)
     config = _config(threshold=-0.5, min_growth=min_growth, patience=2, tolerated_share=0.0)
-    layer.grow(KEY, patches, config, log)
+    layer.grow(KEY, cut(patches), config, log)
     counts[min_growth] = [r.num_filters for r in log.history]
   whole, early = counts[0.0], counts[0.2]
   assert early == whole[: len(early)] and len(early) < len(whole)
@@ -170,7 +171,7 @@ def test_what_growth_says_of_itself_is_true(patches):
 
 def test_growth_drops_filters_of_few_patches(patches):
   config = _config(threshold=-1.0, min_patches=80, patience=2)
-  found = layer.grow(KEY, patches, config)
+  found = layer.grow(KEY, cut(patches), config)
   assert 5 < found.num_filters <= 4000 / 80
   # Counted before the last M-step: a filter may lose a few patches by it.
   assert int(em.e_step(patches, found).count.min()) > 0.5 * config.min_patches
@@ -178,24 +179,24 @@ def test_growth_drops_filters_of_few_patches(patches):
 
 @pytest.mark.parametrize("max_filters", [1, 2, 30])
 def test_growth_respects_max_filters(patches, max_filters):
-  found = layer.grow(KEY, patches, _config(threshold=-0.5, max_filters=max_filters))
+  found = layer.grow(KEY, cut(patches), _config(threshold=-0.5, max_filters=max_filters))
   assert found.num_filters == max_filters
 
 
 def test_growth_respects_max_growth_steps(patches):
   _, whole = _grow(-0.5)
   log = Log(0, None)
-  layer.grow(KEY, patches, _config(threshold=-0.5, max_growth_steps=3), log)
+  layer.grow(KEY, cut(patches), _config(threshold=-0.5, max_growth_steps=3), log)
   assert [r.num_filters for r in log.history] == [r.num_filters for r in whole[:3]]
   assert len(whole) > 3
 
 
 def test_the_same_key_gives_the_same_filters(patches):
   first, _ = _grow(-0.5, exchange_steps=20)
-  again = layer.grow(KEY, patches, _config(threshold=-0.5, exchange_steps=20))
+  again = layer.grow(KEY, cut(patches), _config(threshold=-0.5, exchange_steps=20))
   for a, b in zip(first, again, strict=True):
     np.testing.assert_array_equal(a, b)
-  other = layer.grow(jax.random.key(1), patches, _config(threshold=-0.5))
+  other = layer.grow(jax.random.key(1), cut(patches), _config(threshold=-0.5))
   assert not np.array_equal(first.mean[0], other.mean[0])
 
 
@@ -240,7 +241,7 @@ def _exchange(patches, bank, *, num_steps, min_patches):
     bank, info = growth.exchange_step(
       KEY,
       np.int32(step),
-      patches,
+      cut(patches),
       bank,
       info,
       np.float32(0.0),
@@ -306,7 +307,7 @@ def test_a_bank_keeps_its_filters_when_resized(patches):
 
 
 def test_the_first_filter_is_a_patch_and_its_mean_distance(patches):
-  bank = growth.first_filter(KEY, patches, FLOOR, capacity=64)
+  bank = growth.first_filter(KEY, cut(patches), FLOOR, capacity=64)
   x, mu = np.asarray(patches, np.float64), np.asarray(bank.mean[0], np.float64)
   distance = ((x - mu) ** 2).sum(axis=(1, 2, 3))
   assert distance.min() == 0.0
@@ -326,7 +327,7 @@ def _small(size: int, **changes: int) -> tuple[np.random.Generator, LayerConfig]
 def test_growth_of_fewer_patches_than_seeds(size):
   rng, config = _small(size)
   patches = rng.standard_normal((size, 4, 4, 1)).astype(np.float32)
-  found = layer.grow(KEY, jnp.asarray(patches), config)
+  found = layer.grow(KEY, cut(jnp.asarray(patches)), config)
   assert 1 <= found.num_filters <= size
   assert np.isfinite(found.mean).all() and np.isfinite(found.variance).all()
   if size == 1:
@@ -338,7 +339,7 @@ def test_growth_of_fewer_patches_than_seeds(size):
 def test_growth_of_identical_patches(value):
   _, config = _small(40)
   patches = jnp.full([40, 4, 4, 1], value, jnp.float32)
-  found = layer.grow(KEY, patches, config)
+  found = layer.grow(KEY, cut(patches), config)
   assert found.num_filters == 1
   np.testing.assert_allclose(found.mean[0], patches[0], rtol=1e-6)
   np.testing.assert_array_equal(found.variance, FLOOR)
@@ -347,7 +348,7 @@ def test_growth_of_identical_patches(value):
 def test_growth_of_two_distinct_points():
   rng, config = _small(40)
   points = rng.standard_normal((2, 4, 4, 1)).astype(np.float32)
-  found = layer.grow(KEY, jnp.asarray(np.tile(points, (20, 1, 1, 1))), config)
+  found = layer.grow(KEY, cut(jnp.asarray(np.tile(points, (20, 1, 1, 1)))), config)
   assert found.num_filters == 2
   order = np.argsort(np.asarray(found.mean)[:, 0, 0, 0])
   expected = points[np.argsort(points[:, 0, 0, 0])]

@@ -184,7 +184,7 @@ def test_batches_of_any_size_agree(images, trained, monkeypatch):
   maps = stream.MapStream(images, stream.Encoder(nsn.whitening, nsn.filters[:1], CONFIG.layers[:1]))
 
   def statistics() -> em.Statistics:
-    *_, (total, done) = stream.statistics(maps, nsn.filters[1], top.threshold, 3, 1)
+    *_, (done, total, _) = stream.em_iteration(maps, nsn.filters[1], top)
     assert done == NUM_IMAGES
     return total
 
@@ -210,21 +210,20 @@ def test_batches_of_any_size_agree(images, trained, monkeypatch):
   np.testing.assert_allclose(again.base, upper.base, atol=1e-4)
 
 
-def test_sums_that_go_to_the_host_now_and_then_agree(images, trained, monkeypatch):
+def test_sums_that_begin_anew_now_and_then_agree(images, trained, monkeypatch):
   # As of more patches than float32 counts one by one: here after every batch.
   nsn, first = trained.nsn, CONFIG.layers[0]
   maps = stream.MapStream(images, stream.Encoder(nsn.whitening))
-  window = (first.kernel, first.stride)
   small = budgets._CPU._replace(batch_bytes=4 * 16 * 9 * 100)
   monkeypatch.setattr(budgets, "_CPU", small)  # 100 images
   monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", 1)
-  *_, (whole, _) = stream.statistics(maps, nsn.filters[0], first.threshold, *window)
+  *_, (_, whole, _) = stream.em_iteration(maps, nsn.filters[0], first)
   monkeypatch.setattr(stream, "_FOLDED_PATCHES", 1)
-  *before, (folded, done) = stream.statistics(maps, nsn.filters[0], first.threshold, *window)
-  assert done == NUM_IMAGES and before and all(found is None for found, _ in before)
+  *before, (done, folded, _) = stream.em_iteration(maps, nsn.filters[0], first)
+  assert done == NUM_IMAGES and before and all(found is None for _, found, _ in before)
   for name, a, b in zip(em.Statistics._fields, folded, whole, strict=True):
     assert isinstance(a, jax.Array) and a.dtype == jnp.float32
-    # Sums of float32 against sums of sums in float64: rounding.
+    # Sums in another order: rounding.
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-3, err_msg=name)
   np.testing.assert_array_equal(folded.count, whole.count)
 
@@ -306,7 +305,7 @@ def test_sampled_patches_are_different_patches_of_the_maps():
   maps = np.arange(20 * 36, dtype=np.float32).reshape(20, 6, 6, 1)
   every = np.asarray(extract_patches(maps, 4, 2)).reshape(-1, 4, 4, 1)
   for number, expected in ((30, 30), (79, 79), (80, 80), (1000, 80), (2, 2)):
-    found = np.asarray(stream.sample_patches(KEY, stream.MapStream(maps), 4, 2, number))
+    found = stream.sample_patches(KEY, stream.MapStream(maps), 4, 2, number).gathered()
     assert found.shape == (expected, 4, 4, 1)
     first = found[:, 0, 0, 0]
     assert len(set(first)) == expected
@@ -317,7 +316,7 @@ def test_sampled_patches_are_different_patches_of_the_maps():
 def test_sampled_patches_depend_on_the_key_alone():
   maps = stream.MapStream(np.arange(20 * 36, dtype=np.float32).reshape(20, 6, 6, 1))
   one, same, other = (
-    np.asarray(stream.sample_patches(jax.random.key(k), maps, 4, 2, 30)) for k in (0, 0, 1)
+    stream.sample_patches(jax.random.key(k), maps, 4, 2, 30).gathered() for k in (0, 0, 1)
   )
   np.testing.assert_array_equal(one, same)
   assert not np.array_equal(one, other)
@@ -330,7 +329,7 @@ def test_sampled_patches_come_from_everywhere():
   drawn = np.zeros(400)
   for seed in range(200):
     found = stream.sample_patches(jax.random.key(seed), maps, 1, 1, 40)
-    drawn[np.asarray(found).ravel().astype(int)] += 1
+    drawn[found.gathered().ravel().astype(int)] += 1
   assert drawn.sum() == 8000
   assert abs(drawn - 20).max() < 6 * 4.2
 

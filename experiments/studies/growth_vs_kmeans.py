@@ -37,7 +37,7 @@ def mean_similarity(
   maps: stream.MapStream, filters: nsn_jax.Filters, config: nsn_jax.LayerConfig
 ) -> float:
   """Mean best similarity over all patches of the data set."""
-  *_, (total, _) = stream.statistics(maps, filters, config.threshold, config.kernel, config.stride)
+  *_, (_, total, _) = stream.em_iteration(maps, filters, config)
   assert total is not None  # The last one is the pass's.
   return float(em.mean_similarity(total))
 
@@ -51,7 +51,7 @@ def check(key: jax.Array, nsn: nsn_jax.NSN, images: np.ndarray, seed: int, budge
       jax.random.fold_in(key, index), maps, config.kernel, config.stride, config.growth_patches
     )
     start = time.perf_counter()
-    seeded = kmeans_filters(np.asarray(patches), filters.num_filters, seed)
+    seeded = kmeans_filters(patches.gathered(), filters.num_filters, seed)
     seeded = layer.refine(maps, seeded, config)
     seconds = time.perf_counter() - start
     grown, kmeans = (mean_similarity(maps, f, config) for f in (filters, seeded))
