@@ -9,13 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import checks
+from nsn_jax import budgets, checks
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.decoders import Decoder, check_decoder
 from nsn_jax.filters import Filters, check_filters, feature_map
 from nsn_jax.patches import extract_patches, num_positions
 from nsn_jax.pixel_range import to_unit
+from nsn_jax.placement import AXIS, P, Placement, local_place
 from nsn_jax.prior import Prior
+from nsn_jax.rows import filled
 from nsn_jax.whitening import Whitening, whiten
 
 __all__ = [
@@ -121,12 +123,28 @@ def seen_maps(nsn: NSN, images: jax.Array, *, count: int) -> tuple[jax.Array, ..
   return tuple(maps)
 
 
-def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
+@functools.partial(jax.jit, static_argnames="place")
+def _encode_blocks(nsn: NSN, images: jax.Array, *, place: Placement) -> tuple[jax.Array, ...]:
+  """Maps of images, each device's in blocks of `IMAGES_AT_ONCE` one after the other."""
+
+  def encoded(nsn: NSN, images: jax.Array) -> tuple[jax.Array, ...]:
+    blocks = images.reshape(-1, budgets.IMAGES_AT_ONCE, *images.shape[1:])
+    maps = jax.lax.map(lambda block: seen_maps(nsn, block, count=nsn.num_layers)[1:], blocks)
+    return tuple(x.reshape(-1, *x.shape[2:]) for x in maps)
+
+  return place.on_devices(encoded, (P(), P(AXIS)), P(AXIS))(nsn, images)
+
+
+def encode(
+  nsn: NSN, images: np.ndarray | jax.Array, *, mesh: jax.sharding.Mesh | None = None
+) -> tuple[jax.Array, ...]:
   """Feature maps of every layer.
 
   Args:
     nsn: the network. One without whitening takes images of any size that its windows cover.
     images: [N, H, W, C], uint8, or float in [0, 1]. All at once: batches are the caller's.
+    mesh: devices of this process, each of which encodes some, in blocks of 64: the same bits on any
+      number of them. None for the default one, and all in one block.
 
   Returns:
     One map a layer, pixels first: float32 [N, h_l, w_l, K_l] in [0, 1].
@@ -135,7 +153,16 @@ def encode(nsn: NSN, images: np.ndarray | jax.Array) -> tuple[jax.Array, ...]:
     ValueError: for images that are not as above, or not what the network was trained on.
   """
   images = check_images(nsn, images)
-  return seen_maps(nsn, jnp.asarray(images), count=nsn.num_layers)[1:]
+  if mesh is None:
+    return seen_maps(nsn, jnp.asarray(images), count=nsn.num_layers)[1:]
+  place, count = local_place(mesh), len(images)
+  # At least two blocks a device: XLA unrolls a loop of one turn, and compiles it to other bits.
+  blocks = max(-(-count // (budgets.IMAGES_AT_ONCE * place.num_devices)), 2)
+  size = blocks * budgets.IMAGES_AT_ONCE * place.num_devices
+  maps = _encode_blocks(
+    place.replicate(nsn), place.put(filled(np.asarray(images), size)), place=place
+  )
+  return tuple(x[:count] for x in maps)
 
 
 def check_sound(name: str, nsn: Any) -> None:

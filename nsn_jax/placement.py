@@ -29,6 +29,7 @@ __all__ = [
   "Shards",
   "cut",
   "each",
+  "local_place",
   "local_rows",
   "on_one_device",
   "place",
@@ -179,8 +180,7 @@ def place(mesh: Mesh | None, num_shards: int = NUM_SHARDS) -> Placement:
     (default,) = jax.device_put(np.float32(0.0)).devices()
     return Placement(Mesh(np.array([default]), (AXIS,)), num_shards)
   checks.instance("mesh", mesh, Mesh)
-  if sum(side > 1 for side in mesh.devices.shape) > 1:
-    raise ValueError(f"mesh: expected one axis longer than 1, got {dict(mesh.shape)}")
+  _check_axes(mesh)
   size = mesh.size
   held = num_shards // size
   # Halves of halves, so that a device's part of the tree is a part of the tree of one device alone.
@@ -197,6 +197,28 @@ def place(mesh: Mesh | None, num_shards: int = NUM_SHARDS) -> Placement:
       f"other, got them in the order of processes {runs}"
     )
   return Placement(Mesh(mesh.devices.reshape(-1), (AXIS,)), num_shards)
+
+
+def local_place(mesh: Mesh) -> Placement:
+  """The placement of what a process does alone, on devices of its own, as sampling.
+
+  Raises:
+    ValueError: for a mesh of several axes, or of other processes' devices.
+  """
+  checks.instance("mesh", mesh, Mesh)
+  _check_axes(mesh)
+  me = jax.process_index()
+  if any(device.process_index != me for device in mesh.devices.flat):
+    raise ValueError(
+      f"mesh: expected devices of this process, number {me}, got some of others: each process "
+      "draws or encodes what it wants by itself"
+    )
+  return Placement(Mesh(mesh.devices.reshape(-1), (AXIS,)), 2 * mesh.size)
+
+
+def _check_axes(mesh: Mesh) -> None:
+  if sum(side > 1 for side in mesh.devices.shape) > 1:
+    raise ValueError(f"mesh: expected one axis longer than 1, got {dict(mesh.shape)}")
 
 
 def local_rows(num_rows: int, mesh: Mesh | None, num_shards: int = NUM_SHARDS) -> range:

@@ -27,6 +27,7 @@ from nsn_jax.decoders import Decoder, decoded_patches
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN, Contrast, check_trained
 from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
+from nsn_jax.placement import AXIS, P, Placement, local_place
 from nsn_jax.prior import draw_maps
 from nsn_jax.whitening import Whitening, unwhiten
 
@@ -175,7 +176,9 @@ def _unwhitened(decoded: jax.Array, whitening: Whitening) -> jax.Array:
   return pixels[:, top : top + height, left : left + width]
 
 
-@functools.partial(jax.jit, static_argnames=("static", "pixels", "lowest", "batch", "decoder"))
+@functools.partial(
+  jax.jit, static_argnames=("static", "pixels", "lowest", "batch", "decoder", "place")
+)
 def _decode_group(
   key: jax.Array,
   indices: jax.Array,
@@ -190,12 +193,27 @@ def _decode_group(
   pixels: bool,
   lowest: int,
   batch: int,
+  place: Placement | None,
 ) -> jax.Array:
-  """Decodes samples number `indices`, so many at a time.
+  """Decodes samples number `indices`, so many at a time; those of a mesh a device.
 
   Without a map they start from N(0, I), or, where filters' shares are given, from the prior: one
   layer down, as that draws what the last layer decodes to.
   """
+  if place is not None:
+    whole = functools.partial(
+      _decode_group,
+      decoder=decoder,
+      static=static,
+      pixels=pixels,
+      lowest=lowest,
+      batch=batch,
+      place=None,
+    )
+    specs = (P(), P(AXIS), P(AXIS), P(), P(), P(), P())
+    return place.on_devices(whole, specs, P(AXIS))(
+      key, indices, feature_map, nsn, knobs, share, temperature
+    )
   keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
   used = nsn.filters[lowest : lowest + len(static)]
   top = lowest + len(static) - 1
@@ -277,17 +295,22 @@ def _run(
   lowest: int,
   top: int,
   label: int | None = None,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> jax.Array:
-  """Groups of batches: sample i depends on (key, i) alone, not on the batch.
+  """Groups of batches: sample i depends on (key, i) alone, not on the batch or the device.
 
   A program draws a group, its batches one after the other, and reads the whitening's inverse once.
   """
+  place = None if mesh is None else local_place(mesh)
   knobs, static = _prepare(nsn, sampler, lowest, top)
   share = None if feature_map is not None else _share(nsn, sampler, top, label)
   height, width = (1, 1) if feature_map is None else feature_map.shape[1:3]
   batch = min(_batch_size(nsn, (height, width), lowest, top), num_samples)
   group = -(-min(max(batch, budgets.IMAGES_AT_ONCE), num_samples) // batch) * batch
   found = []
+  if place is not None:
+    nsn, share = place.replicate((nsn, share))
+    group *= place.num_devices
   for start in range(0, num_samples, group):
     # A last group is drawn whole and cut, so that one shape is compiled.
     indices = np.arange(start, start + group, dtype=np.int32)
@@ -308,6 +331,7 @@ def _run(
         pixels=lowest == 0,
         lowest=lowest,
         batch=batch,
+        place=place,
       )
     )
   return jnp.concatenate(found)[:num_samples] if len(found) > 1 else found[0][:num_samples]
@@ -362,6 +386,8 @@ def sample(
   sampler: SamplerConfig | None = None,
   layer: int | None = None,
   label: int | None = None,
+  *,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> jax.Array:
   """Draws samples from the network's prior, or from noise z ~ N(0, I) at the top of a layer.
 
@@ -376,6 +402,8 @@ def sample(
       of its receptive field; with whitening, as they look in the middle of a mean image. These
       start from noise.
     label: the class to draw, where training had labels and the prior is the mixture.
+    mesh: devices of this process, each of which draws some; None for the default one. The samples
+      are the same.
 
   Returns:
     Pixel values as they come, float32 [N, H, W, C]: not whitened, not clipped to [0, 1].
@@ -389,7 +417,7 @@ def sample(
   sampler = _settings(nsn, sampler)
   if layer is not None and top < nsn.num_layers - 1:
     sampler = dataclasses.replace(sampler, prior="noise")
-  return _run(key, nsn, sampler, None, int(num_samples), 0, top, label)
+  return _run(key, nsn, sampler, None, int(num_samples), 0, top, label, mesh)
 
 
 def decode(
@@ -399,6 +427,8 @@ def decode(
   sampler: SamplerConfig | None = None,
   layer: int | None = None,
   stop_layer: int | None = None,
+  *,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> jax.Array:
   """Decodes feature maps, given or made up, to pixels or to a lower feature map.
 
@@ -409,6 +439,7 @@ def decode(
     sampler: gamma, T, alpha, beta; by default the network's own.
     layer: whose map it is, 0 nearest the pixels; by default the last.
     stop_layer: the layer whose feature map is wanted, below `layer`; by default pixels.
+    mesh: as of `sample`.
 
   Returns:
     Pixel values as they come, float32 [N, H, W, C], not whitened, not clipped; or the map of
@@ -441,4 +472,4 @@ def decode(
         f"whitening was fitted, got one of {height} x {width}"
       )
   count = feature_map.shape[0]
-  return _run(key, nsn, _settings(nsn, sampler), feature_map, count, lowest, top)
+  return _run(key, nsn, _settings(nsn, sampler), feature_map, count, lowest, top, mesh=mesh)

@@ -167,3 +167,39 @@ def test_networks_have_the_same_bits_on_any_number_of_devices(run_python):
   assert len(others) == 2
   for other in others:
     assert other == alone
+
+
+_DRAWN = """
+import json
+import jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 8)
+from jax.sharding import AxisType, Mesh
+import nsn_jax
+
+rng = np.random.default_rng(0)
+def filters(k, *window):
+  return nsn_jax.Filters(rng.normal(size=(k, *window)).astype(np.float32),
+                         rng.uniform(1, 2, k).astype(np.float32))
+layers = (nsn_jax.LayerConfig(kernel=4, stride=2), nsn_jax.LayerConfig(kernel=3, stride=1))
+config = nsn_jax.NetworkConfig(layers=layers, exact_decoders=False)
+nsn = nsn_jax.NSN((filters(20, 4, 4, 1), filters(9, 3, 3, 20)), None, config)
+images = rng.uniform(size=(150, 8, 8, 1)).astype(np.float32)
+key, devices = jax.random.key(3), np.array(jax.devices())
+drawn, maps = [], []
+for count in (0, 1, 3, 8):
+  mesh = Mesh(devices[:count], ("x",)) if count else None
+  samples = nsn_jax.sample(key, nsn, 100, mesh=mesh)
+  below = nsn_jax.decode(key, nsn, samples[:7, :1, :1, :1] * np.ones(9, np.float32), mesh=mesh)
+  drawn.append(b"".join(np.asarray(x).tobytes() for x in (samples, below)).hex())
+  maps.append([np.asarray(x) for x in nsn_jax.encode(nsn, images, mesh=mesh)])
+assert [x.shape for x in maps[-1]] == [(150, 3, 3, 20), (150, 1, 1, 9)]
+same = [all(np.array_equal(a, b) for a, b in zip(maps[1], other)) for other in maps[2:]]
+near = max(float(np.abs(a - b).max()) for a, b in zip(maps[0], maps[1]))
+print(json.dumps([len(set(drawn)), same, near]))
+"""
+
+
+def test_samples_and_maps_are_the_same_on_any_number_of_devices(run_python):
+  kinds, same, near = json.loads(run_python(_DRAWN))
+  assert kinds == 1 and same == [True, True]
+  assert near < 1e-5  # in one block: rounding
