@@ -1,4 +1,4 @@
-"""The core alone, where jax, numpy and safetensors are all there is: fit, draw, save, load.
+"""The core alone, with jax, numpy, safetensors and threadpoolctl only: fit, draw, save, load.
 
 Run by `.ci/run` in a fresh virtual environment, away from the clone.
 """

@@ -15,6 +15,7 @@ an expert ends it.
 
 import dataclasses
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -160,7 +161,6 @@ def _with_neighbours(values: jax.Array, context: int) -> jax.Array:
   return jnp.concatenate(parts, axis=-1)
 
 
-@functools.partial(jax.jit, static_argnames=("context", "logits", "size", "most"))
 def fit_features(
   key: jax.Array,
   feature_maps: jax.Array,
@@ -170,7 +170,7 @@ def fit_features(
   size: int,
   most: int | None = None,
 ) -> Features:
-  """The leading directions of some feature maps, each scaled to unit variance.
+  """The leading directions of some feature maps, each scaled to unit variance. On the host.
 
   Args:
     key: PRNG key.
@@ -181,23 +181,44 @@ def fit_features(
     most: where neighbours are seen, M, leading directions that are kept of each position, if K is
       more; None for all.
   """
-  values, position = _of_position(feature_maps, logits), None
-  rows = values.reshape(-1, values.shape[-1])
-  if context > 1 and most is not None and most < min(rows.shape):
-    about = rows - jnp.mean(rows, axis=0)
-    more = min(most + _OVERSAMPLING, *rows.shape)
+  position = None
+  count, k = math.prod(feature_maps.shape[:3]), feature_maps.shape[3]
+  if context > 1 and most is not None and most < min(count, k):
+    about = _about_mean(feature_maps, None, context=1, logits=logits)[0]
+    more = min(most + _OVERSAMPLING, count, k)
     position = range_finder(jax.random.fold_in(key, 1), about, size=more)[0][:most].T
+  about, center = _about_mean(feature_maps, position, context=context, logits=logits)
+  size_found = min(size + _OVERSAMPLING, *about.shape)
+  directions, power = range_finder(key, about, size=size_found)
+  projection = _scaled(directions, power, about, center, size=size)
+  return Features(center, projection, context, logits, position)
+
+
+@functools.partial(jax.jit, static_argnames=("context", "logits"))
+def _about_mean(
+  feature_maps: jax.Array, position: jax.Array | None, *, context: int, logits: bool
+) -> tuple[jax.Array, jax.Array]:
+  """What each position sees about its mean, [n, context^2 M], and the mean."""
+  values = _of_position(feature_maps, logits)
+  if position is not None:
     values = jnp.dot(values, position, precision=numerics.PRECISION)
   values = _with_neighbours(values, context)
   rows = values.reshape(-1, values.shape[-1])
-  center = jnp.mean(rows, axis=0)
-  size_found = min(size + _OVERSAMPLING, *rows.shape)
-  directions, power = range_finder(key, rows - center, size=size_found)
-  deviation = jnp.sqrt(power[:size] / rows.shape[0])
+  center = numerics.column_sums(rows) / len(rows)
+  return rows - center, center
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _scaled(
+  directions: jax.Array, power: jax.Array, about: jax.Array, center: jax.Array, *, size: int
+) -> jax.Array:
+  """Directions [context^2 M, F], each over its deviation."""
+  deviation = jnp.sqrt(power[:size] / about.shape[0])
   # A direction of no variance, but for float32's rounding, is no feature.
-  least = jnp.maximum(1e-4 * deviation[0], 1e-5 * jnp.max(jnp.abs(rows)))
+  largest = jnp.max(jnp.abs(about + center))
+  least = jnp.maximum(1e-4 * deviation[0], 1e-5 * largest)
   inverse = jnp.where(deviation > least, 1.0 / jnp.maximum(deviation, least), 0.0)
-  return Features(center, directions[:size].T * inverse, context, logits, position)
+  return directions[:size].T * inverse
 
 
 @jax.jit
@@ -214,7 +235,6 @@ def _with_one(values: jax.Array) -> jax.Array:
   return jnp.concatenate([values, jnp.ones_like(values[..., :1])], axis=-1)
 
 
-@jax.jit
 def decoder_sums(
   seen: jax.Array,
   patches: jax.Array,
@@ -230,16 +250,36 @@ def decoder_sums(
     start: the layer's filters, for a corrected decoder: each patch counts for its own (Eq 1); or
       the mean patch, for a linear one.
   """
+  if isinstance(start, Filters):
+    return _corrected_sums(seen, patches, basis, start)
+  rows, along = _linear_rows(seen, patches, basis, start)
+  return _linear_sums(rows.T, rows, along)  # transposed by a program of its own: `nsn_jax.threads`
+
+
+@jax.jit
+def _corrected_sums(
+  seen: jax.Array, patches: jax.Array, basis: jax.Array, start: Filters
+) -> DecoderSums:
   rows = patches.reshape(-1, *patches.shape[3:])
   seen = _with_one(seen).reshape(rows.shape[0], -1)
-  if not isinstance(start, Filters):  # one expert
-    along = along_basis(rows - start, basis)
-    dot = functools.partial(jnp.dot, precision=numerics.PRECISION)
-    return DecoderSums(dot(seen.T, seen)[None], dot(seen.T, along)[None])
   index, residual = residuals(rows, start)
   both = jnp.concatenate([seen, along_basis(residual, basis)], axis=1)
   sums = sum_products_by_group(index, seen, both, num_groups=start.num_filters)
   return DecoderSums(sums[..., : seen.shape[1]], sums[..., seen.shape[1] :])
+
+
+@jax.jit
+def _linear_rows(
+  seen: jax.Array, patches: jax.Array, basis: jax.Array, mean: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  rows = patches.reshape(-1, *patches.shape[3:])
+  return _with_one(seen).reshape(rows.shape[0], -1), along_basis(rows - mean, basis)
+
+
+@jax.jit
+def _linear_sums(columns: jax.Array, rows: jax.Array, along: jax.Array) -> DecoderSums:
+  dot = functools.partial(jnp.dot, precision=numerics.PRECISION)
+  return DecoderSums(dot(columns, rows)[None], dot(columns, along)[None])
 
 
 @jax.jit

@@ -165,16 +165,29 @@ def _exact(
   return Assignment(assignment.index, best, distance), residual
 
 
+def _wins(similarity: jax.Array, axis: str) -> jax.Array:
+  """Whether this device's best filter of each patch is the best of all devices': bool [n].
+
+  Of equal ones the first device's, as of equal filters the first is.
+  """
+  me, size = jax.lax.axis_index(axis), jax.lax.axis_size(axis)
+  best = jax.lax.pmax(similarity, axis)
+  return jax.lax.pmin(jnp.where(similarity >= best, me, size), axis) == me
+
+
 def _chunk_statistics(
   patches: jax.Array,
   valid: jax.Array,
   projection: Projection,
   threshold: jax.Array,
   hold_below: bool,
+  filter_axis: str | None,
 ) -> Statistics:
   """Statistics of one chunk [n, D] of flat patches; rows that are not `valid` do not count."""
   k = projection.bias.shape[0]
   assignment, centred, lost = _chunk_assignment(patches, projection)
+  if filter_axis is not None:
+    valid = valid & _wins(assignment.similarity, filter_axis)
 
   def members(assignment: Assignment) -> tuple[jax.Array, jax.Array]:
     below = (assignment.similarity < threshold) & valid
@@ -278,7 +291,7 @@ def e_step(
   )
 
 
-@functools.partial(jax.jit, static_argnames=("hold_below", "chunk_size"))
+@functools.partial(jax.jit, static_argnames=("hold_below", "chunk_size", "filter_axis"))
 def e_step_core(
   patches: jax.Array,
   filters: Filters,
@@ -287,12 +300,17 @@ def e_step_core(
   *,
   hold_below: bool,
   chunk_size: int | None,
+  filter_axis: str | None = None,
 ) -> Statistics:
-  """`e_step` of arrays that are known to be right: no value is looked at, nothing waits."""
+  """`e_step` of arrays that are known to be right: no value is looked at, nothing waits.
+
+  Within `jax.shard_map` filters may be sharded over a mesh's axis: a patch counts on the device of
+  its filter alone (`nsn_jax.filter_shards`).
+  """
   d = filters.num_values
   flat = patches.reshape(-1, d)
   counted = jnp.ones(flat.shape[0], bool) if valid is None else valid.reshape(-1)
-  projection = project(filters)
+  projection = project(filters, filter_axis)
   zero = zero_statistics(filters)
   zero = zero._replace(
     residual_sum=zero.residual_sum.reshape(-1, d), center_sum=zero.center_sum.reshape(-1, d)
@@ -301,7 +319,8 @@ def e_step_core(
   zero = jax.tree.map(lambda x: jnp.zeros_like(flat, x.dtype, x.shape), zero)
 
   def step(total: Statistics, chunk: tuple[jax.Array, jax.Array]) -> tuple[Statistics, None]:
-    return add_statistics(total, _chunk_statistics(*chunk, projection, tau, hold_below)), None
+    found = _chunk_statistics(*chunk, projection, tau, hold_below, filter_axis)
+    return add_statistics(total, found), None
 
   tau = jnp.asarray(threshold, jnp.float32)
   chunks = _chunks(flat, counted, chunk_size or _chunk_size(d))

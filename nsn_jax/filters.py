@@ -171,12 +171,18 @@ class Projection(NamedTuple):
   bias: jax.Array
 
 
-def project(filters: Filters) -> Projection:
-  """Prepares filters for many patches; see `Projection`."""
+def project(filters: Filters, axis: str | None = None) -> Projection:
+  """Prepares filters for many patches; see `Projection`.
+
+  Within `jax.shard_map` filters may be sharded over a mesh's axis; all of them have one centre.
+  """
   k = filters.num_filters
   flat = filters.mean.reshape(k, -1)
   born = jnp.isfinite(filters.variance)
-  center = jnp.sum(jnp.where(born[:, None], flat, 0.0), axis=0) / jnp.maximum(jnp.sum(born), 1)
+  total, count = jnp.sum(jnp.where(born[:, None], flat, 0.0), axis=0), jnp.sum(born)
+  if axis is not None:
+    total, count = jax.lax.psum((total, count), axis)
+  center = total / jnp.maximum(count, 1)
   mean = flat - center
   precision = 1.0 / filters.variance
   bias = -0.5 * (jnp.sum(mean * mean, axis=1) * precision + jnp.log(filters.variance))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import em, growth, placement, stream
+from nsn_jax import em, growth, numerics, placement, stream
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.patches import num_positions
@@ -129,8 +129,8 @@ def _begun(
 
   def centred(patches: Shards) -> tuple[jax.Array, jax.Array]:
     def rows(values: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
-      held = jnp.where(valid[:, None, None, None], values, 0.0)
-      return jnp.sum(held, axis=0), jnp.sum(valid, dtype=jnp.float32)
+      weight = valid.astype(jnp.float32)  # filling is 0, and counts as little
+      return numerics.column_sums(values, weight), jnp.sum(weight)
 
     sums, count = placement.total(placement.each(rows, patches.values, patches.valid))
     center = sums / count

@@ -1,8 +1,9 @@
 """The one home of floors, precisions and safe operations."""
 
 import jax
+import jax.numpy as jnp
 
-__all__ = ["PRECISION", "SAFE_DISTANCE_SHARE", "VARIANCE_FLOOR", "unfused"]
+__all__ = ["PRECISION", "SAFE_DISTANCE_SHARE", "VARIANCE_FLOOR", "column_sums", "unfused"]
 
 #: Matrix products that a distance depends on. Accelerators would otherwise round float32 operands
 #: to bfloat16 (TPU) or TF32 (GPU), which leaves three digits of a similarity.
@@ -28,3 +29,13 @@ def unfused(x: jax.Array) -> jax.Array:
   is not merged.
   """
   return jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=23)
+
+
+def column_sums(rows: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+  """Sums of [n, ...] over rows, [...], each times its weight [n]; of finite float32.
+
+  As a product, whose bits do not depend on the number of CPU threads; those of XLA's own sum do.
+  """
+  weight = jnp.ones(len(rows), jnp.float32) if weight is None else weight
+  flat = rows.reshape(len(rows), -1)
+  return jnp.dot(weight[None], flat, precision=PRECISION).reshape(rows.shape[1:])

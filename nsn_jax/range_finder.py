@@ -9,8 +9,9 @@ from nsn_jax import numerics
 
 __all__ = ["range_finder"]
 
+_dot = functools.partial(jnp.dot, precision=numerics.PRECISION)
 
-@functools.partial(jax.jit, static_argnames="size")
+
 def range_finder(key: jax.Array, rows: jax.Array, *, size: int) -> tuple[jax.Array, jax.Array]:
   """Directions along which rows are largest, by one power iteration on random combinations.
 
@@ -22,10 +23,23 @@ def range_finder(key: jax.Array, rows: jax.Array, *, size: int) -> tuple[jax.Arr
   Returns:
     Orthonormal directions [B, D], and the sum of squares of the rows along each, [B], falling.
   """
-  dot = functools.partial(jnp.dot, precision=numerics.PRECISION)
+  # Transposed by programs of their own (`nsn_jax.threads`).
+  q, along = _leading(key, rows.T, rows, size=size)
+  return _turned(q, along.T, along)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _leading(
+  key: jax.Array, columns: jax.Array, rows: jax.Array, *, size: int
+) -> tuple[jax.Array, jax.Array]:
+  """Orthonormal directions [D, B], and the rows along each, [n, B]."""
   draws = jax.random.normal(key, (rows.shape[0], size), jnp.float32)
-  q = jnp.linalg.qr(dot(rows.T, draws))[0]
-  q = jnp.linalg.qr(dot(rows.T, dot(rows, q)))[0]
-  along = dot(rows, q)
-  power, turn = jnp.linalg.eigh(dot(along.T, along))
-  return dot(q, turn[:, ::-1]).T, jnp.maximum(power[::-1], 0.0)
+  q = jnp.linalg.qr(_dot(columns, draws))[0]
+  q = jnp.linalg.qr(_dot(columns, _dot(rows, q)))[0]
+  return q, _dot(rows, q)
+
+
+@jax.jit
+def _turned(q: jax.Array, columns: jax.Array, along: jax.Array) -> tuple[jax.Array, jax.Array]:
+  power, turn = jnp.linalg.eigh(_dot(columns, along))
+  return _dot(q, turn[:, ::-1]).T, jnp.maximum(power[::-1], 0.0)

@@ -31,6 +31,7 @@ __all__ = [
   "Encoder",
   "MapStream",
   "above",
+  "accumulate",
   "em_iteration",
   "of_images",
   "patch_coordinates",
@@ -140,7 +141,7 @@ def _gather_batch(
 @functools.partial(
   jax.jit, static_argnames=("window", "num_parts", "place"), donate_argnames="total"
 )
-def _accumulate(
+def accumulate(
   total: em.Statistics,
   filters: Filters,
   threshold: jax.Array,
@@ -157,7 +158,7 @@ def _accumulate(
   The batch is encoded at once; its patches are made and looked at in parts.
   """
 
-  def accumulate(
+  def added(
     total: em.Statistics,
     filters: Filters,
     threshold: jax.Array,
@@ -182,7 +183,7 @@ def _accumulate(
     return jax.tree.map(lambda x: x[None], found)
 
   specs = (P(AXIS), P(), P(), P(), P(AXIS), P(AXIS))
-  return place.on_devices(accumulate, specs, P(AXIS))(
+  return place.on_devices(added, specs, P(AXIS))(
     total, filters, threshold, encoder, base, num_valid
   )
 
@@ -334,7 +335,7 @@ def em_iteration(
   parts: TreeSum[em.Statistics] = TreeSum(_added)
   part, since, done = nothing(), 0, 0
   for batch in stream.rows.batches(size * num_parts):
-    part = _accumulate(
+    part = accumulate(
       part,
       filters,
       np.float32(config.threshold),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import checks, layer, network, placement, processes, rows, stream
+from nsn_jax import checks, layer, network, placement, processes, rows, stream, threads
 from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, find_basis, lift
 from nsn_jax.completion import complete
 from nsn_jax.config import LayerConfig, NetworkConfig
@@ -73,6 +73,7 @@ def _train_layer(
   return layer.refine(maps, filters, config, log, 1, start), log.history
 
 
+@threads.one_blas_thread()
 def fit_layer(
   key: jax.Array,
   feature_maps: np.ndarray | jax.Array,
@@ -123,6 +124,7 @@ def _bytes(memory_budget_gb: float) -> int:
   return int(checks.number("memory_budget_gb", memory_budget_gb, _LEAST_BUDGET_GB) * 1e9)
 
 
+@threads.one_blas_thread()
 def fit(
   key: jax.Array,
   images: np.ndarray | jax.Array,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import checks, numerics, placement, processes
+from nsn_jax import checks, numerics, placement, processes, threads
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.placement import AXIS, NUM_SHARDS, P, Placement
 from nsn_jax.progress import OnFraction
@@ -41,16 +41,28 @@ class Whitening(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="place")
-def _grams(images: jax.Array, mean: jax.Array, counts: jax.Array, *, place: Placement) -> jax.Array:
-  """Sums of products of centred pixels, [devices, H*W, H*W], of a batch [b, H, W] of each."""
+def _grams(
+  columns: jax.Array, rows: jax.Array, mean: jax.Array, counts: jax.Array, *, place: Placement
+) -> jax.Array:
+  """Sums of products of centred pixels, [devices, H*W, H*W], of a batch of each device.
 
-  def gram(images: jax.Array, mean: jax.Array, count: jax.Array) -> jax.Array:
-    valid = (jnp.arange(len(images)) < count[0])[:, None]
-    flat = to_unit(images).reshape(len(images), -1)
-    centred = jnp.where(valid, flat - mean, 0.0)
-    return jnp.dot(centred.T, centred, precision=numerics.PRECISION)[None]
+  Images come as `rows`, [b, H*W], and as `columns`, their transpose: a product of which one factor
+  is to be transposed has other bits on another number of CPU threads.
+  """
 
-  return place.on_devices(gram, (P(AXIS), P(), P(AXIS)), P(AXIS))(images, mean, counts)
+  def gram(columns: jax.Array, rows: jax.Array, mean: jax.Array, count: jax.Array) -> jax.Array:
+    valid = jnp.arange(len(rows)) < count[0]
+    left = jnp.where(valid, to_unit(columns[0]) - mean[:, None], 0.0)
+    right = jnp.where(valid[:, None], to_unit(rows) - mean, 0.0)
+    return jnp.dot(left, right, precision=numerics.PRECISION)[None]
+
+  specs = (P(AXIS), P(AXIS), P(), P(AXIS))
+  return place.on_devices(gram, specs, P(AXIS))(columns, rows, mean, counts)
+
+
+@functools.partial(jax.jit, static_argnames="place")
+def _columns(rows: jax.Array, *, place: Placement) -> jax.Array:
+  return place.on_devices(lambda x: x.T[None], P(AXIS), P(AXIS))(rows)
 
 
 def _mean(images: Rows) -> npt.NDArray[np.float32]:
@@ -70,7 +82,7 @@ def _mean(images: Rows) -> npt.NDArray[np.float32]:
 def _covariance(
   images: Rows, mean: npt.NDArray[np.float32], report: OnFraction
 ) -> npt.NDArray[np.float64]:
-  """Covariance of one channel's pixels over all images [N, H, W]: [H*W, H*W]."""
+  """Covariance of one channel's pixels over all images [N, H*W]: [H*W, H*W]."""
   place, flat = images.place, mean.ravel()
   num_batches = -(-images.most * 4 * flat.size // _BATCH_BYTES)
   # In float64 from batch to batch. A tree each, as shards of several devices end together.
@@ -78,7 +90,9 @@ def _covariance(
   shard: list[npt.NDArray] = [np.zeros([])] * len(trees)
   done = 0
   for batch in images.batches(-(-images.most // num_batches)):
-    found = place.local(_grams(batch.base, flat, place.put(batch.counts), place=place))
+    columns = _columns(batch.base, place=place)
+    grams = _grams(columns, batch.base, flat, place.put(batch.counts), place=place)
+    found = place.local(grams)
     shard = [total + gram for total, gram in zip(shard, found.astype(np.float64), strict=True)]
     if batch.ends:
       for tree, gram in zip(trees, shard, strict=True):
@@ -99,6 +113,7 @@ def _roots(covariance: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarr
   return ((u / root) @ u.T).astype(np.float32), ((u * root) @ u.T).astype(np.float32)
 
 
+@threads.one_blas_thread()
 def fit_whitening(
   images: np.ndarray | jax.Array,
   epsilon: float,
@@ -136,7 +151,8 @@ def fit_whitening(
   with concurrent.futures.ThreadPoolExecutor() as pool:
     roots = []
     for channel in range(channels):
-      part = Rows(rows.local[..., channel], len(rows), place)
+      flat = rows.local[..., channel].reshape(len(rows.local), -1)
+      part = Rows(flat, len(rows), place)
 
       def summed(fraction: float, channel: int = channel) -> None:
         tell(0.5 * (channel + fraction) / channels)

@@ -111,7 +111,7 @@ def test_there_is_one_version_and_every_extra_is_a_part_of_all():
   assert "version" in project["dynamic"] and "version" not in project
   assert importlib.metadata.version("nsn_jax") == nsn_jax.__version__
   core = {requirement.partition(">")[0] for requirement in project["dependencies"]}
-  assert core == {"jax", "jaxlib", "numpy", "safetensors"}
+  assert core == {"jax", "jaxlib", "numpy", "safetensors", "threadpoolctl"}
   extras = project["optional-dependencies"]
   assert {"data", "metrics", "baselines", "experiments", "all"} <= extras.keys()
   assert "nsn_jax[data,metrics,baselines]" in extras["experiments"]
