@@ -1,0 +1,77 @@
+"""The same bits on any number of CPU threads: what training computes of many rows."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import threadpoolctl
+
+from nsn_jax import numerics, threads
+
+_SCRIPT = """
+import hashlib, json
+import jax, jax.numpy as jnp, numpy as np
+import nsn_jax
+from nsn_jax import decoders, layer, numerics, placement, threads
+from nsn_jax.range_finder import range_finder
+
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (65_536, 8, 8, 1)).astype(np.uint8)
+rows = rng.normal(size=(4_000, 500)).astype(np.float32) * np.linspace(3, 0.1, 500, dtype=np.float32)
+seen = rng.normal(size=(40, 10, 10, 300)).astype(np.float32)
+below = rng.normal(size=(40, 10, 10, 3, 3, 2)).astype(np.float32)
+key, basis = jax.random.key(0), np.eye(18, dtype=np.float32).reshape(18, 3, 3, 2)
+
+def digest(tree):
+  found = b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(tree))
+  return hashlib.sha256(found).hexdigest()[:16]
+
+with threads.one_blas_thread():
+  found = {
+    "whitening": nsn_jax.fit_whitening(images, 0.1),
+    "directions": range_finder(key, jnp.asarray(rows), size=256),
+    "features": decoders.fit_features(key, jnp.asarray(seen), context=1, logits=False, size=200),
+    "sums": decoders.decoder_sums(jnp.asarray(seen), below, basis, jnp.zeros((3, 3, 2))),
+    "columns": jax.jit(numerics.column_sums)(rows),
+    "centred": layer._begun(key, placement.cut(rows.reshape(4_000, 1, 1, 500)), np.float32(1e-4),
+                            capacity=64),
+  }
+print(json.dumps({name: digest(value) for name, value in found.items()}))
+"""
+
+
+def test_nothing_depends_on_the_number_of_threads(run_python):
+  # XLA takes as many as NPROC says, whatever there are.
+  few, many = (
+    json.loads(run_python(_SCRIPT, NPROC=str(n), OPENBLAS_NUM_THREADS=str(n))) for n in (1, 4)
+  )
+  assert few == many
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_column_sums_equal_numpys(weighted):
+  rng = np.random.default_rng(0)
+  rows = rng.normal(size=(300, 4, 5)).astype(np.float32)
+  weight = rng.uniform(size=300).astype(np.float32) if weighted else None
+  each = np.ones(300) if weight is None else weight
+  expected = np.tensordot(each, rows.astype(np.float64), 1)
+  found = numerics.column_sums(jnp.asarray(rows), None if weight is None else jnp.asarray(weight))
+  assert found.shape == (4, 5)
+  np.testing.assert_allclose(found, expected, atol=1e-4)  # sums of 300 numbers near 1
+
+
+def test_blas_has_one_thread_and_then_as_many_as_before():
+  def counts():
+    return [
+      found["num_threads"]
+      for found in threadpoolctl.threadpool_info()
+      if found["user_api"] == "blas"
+    ]
+
+  with threads.one_blas_thread():
+    pass
+  before = counts()
+  with threads.one_blas_thread():
+    assert counts() and set(counts()) == {1}
+  assert counts() == before
