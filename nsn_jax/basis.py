@@ -56,12 +56,12 @@ class Basis(NamedTuple):
 
 
 @jax.jit
-def _random_outside(key: jax.Array, leading: jax.Array) -> jax.Array:
+def _random_outside(key: jax.Array, columns: jax.Array, leading: jax.Array) -> jax.Array:
   """Orthonormal random directions [R, D], at right angles to the leading ones [B, D]."""
   dot = functools.partial(jnp.dot, precision=numerics.PRECISION)
   draws = jax.random.normal(key, (leading.shape[1], _NUM_RANDOM), jnp.float32)
   for _ in range(2):  # Once leaves rounding errors along the leading ones.
-    draws = jnp.linalg.qr(draws - dot(leading.T, dot(leading, draws)))[0]
+    draws = jnp.linalg.qr(draws - dot(columns, dot(leading, draws)))[0]
   return draws.T
 
 
@@ -86,14 +86,14 @@ def find_basis(key: jax.Array, patches: jax.Array) -> Basis | None:
   range_key, random_key = jax.random.split(key)
   flat = flat - center
   leading, power = range_finder(range_key, flat, size=most)
-  total = max(float(jnp.sum(flat * flat)), np.finfo(float).tiny)
+  total = max(float(np.sum(numerics.column_sums(flat * flat))), np.finfo(float).tiny)
   inside = np.cumsum(np.asarray(power, np.float64)) / total
   enough = np.flatnonzero(inside[_STEP - 1 :: _STEP] >= 1.0 - _OUTSIDE)
   if not enough.size:
     return None
   size = _STEP * (int(enough[0]) + 1)
   leading = leading[:size]
-  vectors = jnp.concatenate([leading, _random_outside(random_key, leading)])
+  vectors = jnp.concatenate([leading, _random_outside(random_key, leading.T, leading)])
   scale = np.ones(size + _NUM_RANDOM, np.float32)
   scale[size:] = math.sqrt((num_values - size) / _NUM_RANDOM)
   return Basis(center.reshape(window), vectors.reshape(-1, *window), jnp.asarray(scale))

@@ -179,7 +179,8 @@ def project(filters: Filters, axis: str | None = None) -> Projection:
   k = filters.num_filters
   flat = filters.mean.reshape(k, -1)
   born = jnp.isfinite(filters.variance)
-  total, count = jnp.sum(jnp.where(born[:, None], flat, 0.0), axis=0), jnp.sum(born)
+  total = numerics.column_sums(jnp.where(born[:, None], flat, 0.0))
+  count = jnp.sum(born)
   if axis is not None:
     total, count = jax.lax.psum((total, count), axis)
   center = total / jnp.maximum(count, 1)

@@ -12,8 +12,9 @@ from nsn_jax import numerics, threads
 _SCRIPT = """
 import hashlib, json
 import jax, jax.numpy as jnp, numpy as np
-import nsn_jax
-from nsn_jax import decoders, layer, numerics, placement, threads
+import nsn_jax.filters
+from nsn_jax import decoders, em, growth, layer, numerics, placement, threads
+from nsn_jax.basis import find_basis
 from nsn_jax.range_finder import range_finder
 
 rng = np.random.default_rng(0)
@@ -22,6 +23,8 @@ rows = rng.normal(size=(4_000, 500)).astype(np.float32) * np.linspace(3, 0.1, 50
 seen = rng.normal(size=(40, 10, 10, 300)).astype(np.float32)
 below = rng.normal(size=(40, 10, 10, 3, 3, 2)).astype(np.float32)
 key, basis = jax.random.key(0), np.eye(18, dtype=np.float32).reshape(18, 3, 3, 2)
+
+filters = nsn_jax.Filters(rows[:300].reshape(-1, 5, 5, 20), np.full(300, 500, np.float32))
 
 def digest(tree):
   found = b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(tree))
@@ -33,6 +36,10 @@ with threads.one_blas_thread():
     "directions": range_finder(key, jnp.asarray(rows), size=256),
     "features": decoders.fit_features(key, jnp.asarray(seen), context=1, logits=False, size=200),
     "sums": decoders.decoder_sums(jnp.asarray(seen), below, basis, jnp.zeros((3, 3, 2))),
+    "basis": find_basis(key, jnp.asarray(rows[:3_000].reshape(-1, 5, 5, 20))),
+    "filters": jax.jit(nsn_jax.filters.project)(filters),
+    "distances": jax.jit(growth._squared_distances)(rows, rows[:700]),
+    "statistics": em.e_step(rows.reshape(-1, 5, 5, 20), filters, hold_below=True),
     "columns": jax.jit(numerics.column_sums)(rows),
     "centred": layer._begun(key, placement.cut(rows.reshape(4_000, 1, 1, 500)), np.float32(1e-4),
                             capacity=64),
