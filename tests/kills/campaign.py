@@ -59,7 +59,7 @@ class _Ended(NamedTuple):
   @property
   def is_done(self) -> bool:
     """Whether the training was over, also where the signal came on the way out of Python."""
-    return "the network and its pictures are in" in self.err
+    return self.code == 0 or "the network and its pictures are in" in self.err
 
 
 def _train(folder: pathlib.Path, instant: int, *options: str) -> list[str]:
@@ -67,9 +67,20 @@ def _train(folder: pathlib.Path, instant: int, *options: str) -> list[str]:
   return [*command, "--limit=120", "--num_samples=1", f"--workdir={folder}", *options]
 
 
-def _ended(command: list[str], after_s: float | None, number: int) -> _Ended:
+def _environment(place: pathlib.Path) -> dict[str, str]:
+  """Of all processes, which share their programs, as few as there are."""
+  programs = {
+    "JAX_COMPILATION_CACHE_DIR": str(place / "programs"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+  }
+  return programs | os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def _ended(
+  command: list[str], environment: dict[str, str], after_s: float | None = None, number: int = 0
+) -> _Ended:
   """Runs a process, which is sent a signal so long after its first line."""
-  environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
   pipe = subprocess.PIPE
   with subprocess.Popen(
     command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=pipe
@@ -101,7 +112,8 @@ def run(count: int, seed: int, place: pathlib.Path, say: Callable[[str], None]) 
     say: told a line a kill.
   """
   random = np.random.default_rng([seed, 1805])
-  untouched = _ended(_train(place / "untouched", 0), None, 0)
+  environment = _environment(place)
+  untouched = _ended(_train(place / "untouched", 0), environment)
   if untouched.code:
     raise RuntimeError(
       f"a training that is not killed ended with {untouched.code}:\n{untouched.err}"
@@ -119,7 +131,7 @@ def run(count: int, seed: int, place: pathlib.Path, say: Callable[[str], None]) 
       instant, after_s = 0, None
     command = _train(folder, instant, f"--checkpoint_seconds={every_s}", "--resume")
     number = signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL
-    ended = _ended(command, after_s, number)
+    ended = _ended(command, environment, after_s, number)
     within += "in part; on" in ended.err
     fault = _fault(ended, folder, expected)
     if not ended.is_done and ended.code in (-signal.SIGKILL, 128 + signal.SIGTERM):
@@ -144,8 +156,9 @@ def _fault(ended: _Ended, folder: pathlib.Path, expected: dict[str, object]) -> 
     if ended.is_done:
       found = folders.left(folder)
       other = [name for name, value in expected.items() if found[name] != value]
-      return f"other {', '.join(other)}" if other else None
-    if ended.code == -signal.SIGKILL:
+      if other:
+        return f"other {', '.join(other)}"
+    elif ended.code == -signal.SIGKILL:
       folders.check_whole(folder)
     elif ended.code == 128 + signal.SIGTERM:
       folders.check_whole(folder)
