@@ -16,7 +16,7 @@ import numpy as np
 from tests.experiments.helpers import FROM_A_TERMINAL, ROOT
 from tests.kills import folders
 
-__all__ = ["Summary", "run"]
+__all__ = ["Summary", "run", "train_command"]
 
 #: Instants of a training that is never killed are some 400, and it takes some 5 s after its start:
 #: so that a training is killed a few times before it ends.
@@ -62,7 +62,8 @@ class _Ended(NamedTuple):
     return self.code == 0 or "the network and its pictures are in" in self.err
 
 
-def _train(folder: pathlib.Path, instant: int, *options: str) -> list[str]:
+def train_command(folder: pathlib.Path, instant: int, *options: str) -> list[str]:
+  """`experiments.train` of a tiny network, which kills itself at an instant, or at 0 for none."""
   command = [sys.executable, "-c", _VICTIM, str(instant), "--dataset=digits", "--image_size=12"]
   return [*command, "--limit=120", "--num_samples=1", f"--workdir={folder}", *options]
 
@@ -113,7 +114,7 @@ def run(count: int, seed: int, place: pathlib.Path, say: Callable[[str], None]) 
   """
   random = np.random.default_rng([seed, 1805])
   environment = _environment(place)
-  untouched = _ended(_train(place / "untouched", 0), environment)
+  untouched = _ended(train_command(place / "untouched", 0), environment)
   if untouched.code:
     raise RuntimeError(
       f"a training that is not killed ended with {untouched.code}:\n{untouched.err}"
@@ -129,7 +130,7 @@ def run(count: int, seed: int, place: pathlib.Path, say: Callable[[str], None]) 
     after_s = None if instant else float(random.uniform(0.0, _MOST_SECONDS))
     if kills >= count:  # To its end.
       instant, after_s = 0, None
-    command = _train(folder, instant, f"--checkpoint_seconds={every_s}", "--resume")
+    command = train_command(folder, instant, f"--checkpoint_seconds={every_s}", "--resume")
     number = signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL
     ended = _ended(command, environment, after_s, number)
     within += "in part; on" in ended.err
