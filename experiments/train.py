@@ -1,7 +1,7 @@
 """The main job: trains a network and draws what it found.
 
     python -m experiments.train --dataset=mnist --data_dir=... --workdir=runs/mnist
-    python -m experiments.train --workdir=runs/mnist --resume     # goes on after Ctrl-C
+    python -m experiments.train --workdir=runs/mnist --resume     # goes on after Ctrl-C, or a kill
 
 What the folder then holds: see `experiments.common.network_training`.
 """
@@ -25,6 +25,12 @@ def _define_flags() -> None:
   )
   command_line.define_seed("Seed of training.")
   flags.DEFINE_float("memory_budget_gb", 4.0, "For what training holds between passes.")
+  flags.DEFINE_float(
+    "checkpoint_seconds",
+    60.0,
+    "Between two states within a layer that are kept for --resume; 0: after each step.",
+    lower_bound=0.0,
+  )
   command_line.define_num_samples(100)
   command_line.define_resumption()
 
@@ -49,6 +55,7 @@ def _main() -> None:
     num_samples=given.num_samples,
     resume=given.resume,
     overwrite=given.overwrite,
+    checkpoint_seconds=given.checkpoint_seconds,
   )
 
 

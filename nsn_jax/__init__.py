@@ -52,12 +52,15 @@ from nsn_jax.contrast import find_contrast
 from nsn_jax.em import Statistics, e_step, m_step
 from nsn_jax.filters import Filters, feature_map, similarity
 from nsn_jax.network import NSN, encode
+from nsn_jax.origin import Origin, StateError
 from nsn_jax.patches import extract_patches, stitch_patches
 from nsn_jax.placement import local_rows
 from nsn_jax.progress import LayerState, Progress, Record, TrainingState
 from nsn_jax.sampler import decode, sample
 from nsn_jax.serialization import load, save
+from nsn_jax.state_writer import StateWriter
 from nsn_jax.training import fit, fit_layer
+from nsn_jax.training_state import load_state, save_state
 from nsn_jax.whitening import Whitening, fit_whitening, unwhiten, whiten
 
 __version__ = "0.1.0"
@@ -68,9 +71,12 @@ __all__ = [
   "LayerConfig",
   "LayerState",
   "NetworkConfig",
+  "Origin",
   "Progress",
   "Record",
   "SamplerConfig",
+  "StateError",
+  "StateWriter",
   "Statistics",
   "TrainingState",
   "Whitening",
@@ -85,11 +91,13 @@ __all__ = [
   "fit_layer",
   "fit_whitening",
   "load",
+  "load_state",
   "local_rows",
   "m_step",
   "presets",
   "sample",
   "save",
+  "save_state",
   "similarity",
   "stitch_patches",
   "unwhiten",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nsn_jax.filters import Filters
+from nsn_jax.origin import Origin
 
 __all__ = [
   "LayerState",
@@ -94,12 +95,16 @@ class TrainingState(NamedTuple):
     state: of the layer.
     history: its records so far.
     patches: patches passed through, each pass counted.
+    basis: digest of the basis that the filters are coordinates in; empty where there is none.
+    origin: what the training was: `fit` goes on from states of the same one alone.
   """
 
   layer: int
   state: LayerState
   history: tuple[Record, ...]
   patches: int
+  basis: str
+  origin: Origin
 
 
 #: Told of the state after each step: the `on_state` of `fit`.
@@ -123,6 +128,7 @@ class Log:
     on_state: told of the state after each step.
     history: one record a finished step.
     patches: patches passed through, each pass counted.
+    basis: digest of the layer's basis.
     start: when the layer began, in seconds of `time.perf_counter`.
   """
 
@@ -132,8 +138,10 @@ class Log:
     report: OnProgress | None,
     on_state: OnState | None = None,
     resumed: TrainingState | None = None,
+    origin: Origin | None = None,
   ):
     self.layer, self.report, self.on_state = layer, report or _ignore, on_state
+    self.basis, self._origin = "", origin
     self.history: list[Record] = list(resumed.history) if resumed else []
     self.patches = resumed.patches if resumed else 0
     before = self.history[-1].seconds if self.history else 0.0
@@ -141,8 +149,11 @@ class Log:
 
   def keep(self, state: LayerState) -> None:
     """Tells of the state after a step."""
-    if self.on_state is not None:
-      self.on_state(TrainingState(self.layer, state, tuple(self.history), self.patches))
+    if self.on_state is None or self._origin is None:
+      return
+    history = tuple(self.history)
+    told = TrainingState(self.layer, state, history, self.patches, self.basis, self._origin)
+    self.on_state(told)
 
   def step(
     self, phase: str, step: int, num_steps: int, info: tuple[int, float, float], size: int

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import checks, layer, network, placement, processes, rows, stream, threads
+from nsn_jax import checks, layer, network, origin, placement, processes, rows, stream, threads
 from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, find_basis, lift
 from nsn_jax.completion import complete
 from nsn_jax.config import LayerConfig, NetworkConfig
@@ -16,7 +16,8 @@ from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.placement import NUM_SHARDS
 from nsn_jax.prior import prior_of
-from nsn_jax.progress import LayerState, Log, OnProgress, OnState, Record, TrainingState
+from nsn_jax.progress import Log, OnProgress, OnState, Record, TrainingState
+from nsn_jax.training_state import check_state
 from nsn_jax.whitening import fit_whitening
 
 __all__ = ["fit", "fit_layer"]
@@ -35,7 +36,7 @@ def _train_layer(
   config: LayerConfig,
   log: Log,
   memory_budget: int,
-  start: LayerState | None = None,
+  resumed: TrainingState | None = None,
 ) -> tuple[Filters, list[Record]]:
   """Trains a layer, or goes on from a state: patches and basis are made again from their keys."""
   sample_key, growth_key, basis_key, more_key = (
@@ -49,6 +50,12 @@ def _train_layer(
     patches = stream.sample_patches(sample_key, maps, *window, few, log.preparing("patches"))
     basis = find_basis(basis_key, jnp.asarray(patches.gathered()))
     values = values if basis is None else basis.scale.size
+  log.basis = "" if basis is None else origin.digest_of_some(basis)
+  start = None
+  if resumed is not None:
+    start = resumed.state
+    shape = (config.kernel, config.kernel, maps.map_shape[-1])
+    _check_coordinates(resumed, log.basis, shape if basis is None else (1, 1, values), shape)
 
   def sample(key: jax.Array, most: int) -> placement.Shards:
     # A phase holds its patches, and about as much again while they are gathered.
@@ -133,6 +140,7 @@ def fit(
   initial: NSN | None = None,
   labels: np.ndarray | jax.Array | None = None,
   report: OnProgress | None = None,
+  on_begin: Callable[[NSN], None] | None = None,
   on_layer: Callable[[NSN, list[Record]], None] | None = None,
   memory_budget_gb: float = 4.0,
   mesh: jax.sharding.Mesh | None = None,
@@ -152,6 +160,9 @@ def fit(
     labels: integer [N], from 0 on, for drawing one class (`sample`); no layer's training looks at
       them.
     report: called as training goes on; see `nsn_jax.Progress`.
+    on_begin: called once, before the first layer, with the network that training goes on above:
+      without `initial` one of no layers, whose whitening has been fitted. What is kept of it is an
+      `initial` that spares fitting the whitening again.
     on_layer: called after each layer with the network so far and the layer's history.
     memory_budget_gb: at least 1e-6. Bounds what is held from one pass to the next: whitened
       images, maps, and growth's patches. The images themselves, a batch under way, filters and
@@ -159,14 +170,17 @@ def fit(
     mesh: the devices, along one axis, explicit or auto; None for the default one. The layers'
       filters are the same to the bit on any number of them that `config.num_shards` allows
       (`nsn_jax.placement`). What follows the layers is fitted on one device of each process.
-    state: where a training within the layer above `initial` is to go on, as `on_state` was told; it
-      ends as if it had never stopped.
-    on_state: told of the state after each step of a layer: what to keep against a loss.
+    state: where a training within the layer above `initial` is to go on, as `on_state` was told, or
+      `load_state` read; it ends as if it had never stopped.
+    on_state: told of the state after each step of a layer: what to keep against a loss, as
+      `StateWriter` does.
 
   Returns:
     The trained network, on the default device.
 
   Raises:
+    StateError: a ValueError; for a state of another training or layer, or of other coordinates
+      than are found here, as on another kind of machine. No layer is trained before it is raised.
     ValueError: for images, config, initial or state that are not as above, or a mesh whose devices
       do not hold whole shards.
   """
@@ -174,6 +188,7 @@ def fit(
   images = checks.images("images", images)
   checks.instance("config", config, NetworkConfig)
   checks.function("report", report)
+  checks.function("on_begin", on_begin)
   checks.function("on_layer", on_layer)
   checks.function("on_state", on_state)
   budget, place = _bytes(memory_budget_gb), placement.place(mesh, config.num_shards)
@@ -198,6 +213,11 @@ def fit(
     network.check_sound("initial", nsn)
     if nsn.config != config:
       raise ValueError("initial: expected a network of the given config, got one of another")
+  if nsn.whitening is not None and nsn.whitening.mean.shape != images.shape[1:]:
+    raise ValueError(
+      f"initial: expected the whitening of images {list(images.shape[1:])}, as they are given, "
+      f"got one of {list(nsn.whitening.mean.shape)}"
+    )
   if nsn.filters and nsn.filters[0].mean.shape[-1] != images.shape[-1]:
     raise ValueError(
       f"initial: expected a network of {images.shape[-1]} channels, as the images have, "
@@ -207,11 +227,17 @@ def fit(
     labels = _check_labels(labels, len(images))
   if nsn.num_layers == len(config.layers) and nsn.prior is not None:
     return nsn
-  if state is not None:
-    _check_state(state, nsn)
   nsn = jax.tree.map(checks.native, nsn)
   host = np.asarray(images)
   host = host if host.dtype == np.uint8 else host.astype(np.float32)
+  every = rows.Rows(host, num_images, place)
+  seen = origin.images_digest(every)
+  if state is not None:
+    check_state("state", state)
+    _check_layer(state, nsn)
+    origin.check(state.origin, origin.origin_of(key, config, every, seen, budget, nsn))
+  if on_begin is not None:
+    on_begin(nsn)
   encoding = Log(0, report).preparing("maps")
   maps = stream.of_images(host, nsn.whitening, budget, encoding, place, num_images)
   last = len(config.layers) - 1
@@ -221,10 +247,12 @@ def fit(
   log = Log(last, report)
   for index in range(nsn.num_layers, len(config.layers)):
     layer_config = config.layers[index]
-    log = Log(index, report, on_state, state)
+    own = None
+    if on_state is not None:
+      own = origin.origin_of(key, config, every, seen, budget, nsn)
+    log = Log(index, report, on_state, state, own)
     layer_key = jax.random.fold_in(key, index)
-    start = None if state is None else state.state
-    filters, history = _train_layer(layer_key, maps, layer_config, log, budget, start)
+    filters, history = _train_layer(layer_key, maps, layer_config, log, budget, state)
     filters, state = placement.on_one_device(filters), None
     if layer_config.rank and index < last:
       factor_key = jax.random.fold_in(layer_key, _FACTORS)
@@ -244,16 +272,38 @@ def fit(
   prior = prior_of(index_of, filters.num_filters, labels)
   nsn = dataclasses.replace(nsn, filters=(*nsn.filters[:last], filters), prior=prior)
   completion_key = jax.random.fold_in(key, _COMPLETION)
-  return complete(completion_key, nsn, rows.Rows(host, num_images, place), log)
+  return complete(completion_key, nsn, every, log)
 
 
-def _check_state(state: TrainingState, nsn: NSN) -> None:
-  """Raises ValueError unless a state is of the layer above a network's."""
-  checks.instance("state", state, TrainingState)
-  if state.layer != nsn.num_layers or state.layer >= len(nsn.config.layers):
-    raise ValueError(
-      f"state: expected one of layer {nsn.num_layers}, the first that initial lacks, got one of "
-      f"layer {state.layer}"
+def _check_layer(state: TrainingState, nsn: NSN) -> None:
+  """Raises StateError unless a state is of the layer above a network's."""
+  left = nsn.num_layers < len(nsn.config.layers)
+  if not left or state.layer != nsn.num_layers:
+    wanted = f"one of layer {nsn.num_layers}, the first that initial lacks" if left else "none"
+    raise origin.StateError(
+      f"state: expected {wanted}, as {nsn.num_layers} of {len(nsn.config.layers)} layers are "
+      f"trained, got one of layer {state.layer}"
+    )
+
+
+def _check_coordinates(
+  state: TrainingState, basis: str, grown: tuple[int, ...], patch: tuple[int, ...]
+) -> None:
+  """Raises StateError unless a state's filters are of what its phase looks at.
+
+  Args:
+    state: of this training.
+    basis: digest of the layer's basis, here.
+    grown: shape of what the layer grows on.
+    patch: shape of its patches.
+  """
+  given, phase = tuple(state.state.filters.mean.shape[1:]), state.state.phase
+  if phase == "em":  # On patches, whatever it grew on.
+    basis, grown = state.basis, patch
+  if state.basis != basis or given != grown:
+    raise origin.StateError(
+      f"state: expected filters {list(grown)} in basis {basis or None}, as found here, got "
+      f"{list(given)} in basis {state.basis or None}: another kind of machine finds another"
     )
 
 

@@ -129,6 +129,17 @@ _UNFIT_FILTERS: list[Any] = [
   Filters(_FILTERS.mean, _with(_FILTERS.variance, -1.0)),
   Filters(None, None),  # type: ignore[arg-type]
 ]
+_ORIGIN = nsn_jax.Origin("threefry2x32 00000000 00000000", "{}", len(_IMAGES), "", 10**9, "")
+_STATE = nsn_jax.TrainingState(
+  0, nsn_jax.LayerState("em", 1, _FILTERS, (3, 0.5, -1.0)), (), 10, "", _ORIGIN
+)
+_UNFIT_STATES: list[Any] = [
+  *(_STATE._replace(state=_STATE.state._replace(filters=unfit)) for unfit in _UNFIT_FILTERS),
+  _STATE._replace(layer=-1),
+  _STATE._replace(state=_STATE.state._replace(info=(2, 0.5, -1.0))),
+  _STATE._replace(origin=None),
+  _STATE._replace(history=None),
+]
 _UNFIT_NETWORKS: list[Any] = [*_NOTHING, _NETWORK.filters, nsn_jax.NSN((), None, _CONFIG)]
 _SAMPLERS: list[Any] = [{}, "x", 0, False, _CONFIG, {"gamma": 1.0}]
 _UNFIT_FEATURES: list[Any] = [
@@ -294,7 +305,10 @@ _CALLS: dict[str, _Call] = {
         nsn_jax.NSN(_NETWORK.filters, None, None),  # type: ignore[arg-type]
       ],
       "report": _CALLABLES,
+      "on_begin": _CALLABLES,
       "on_layer": _CALLABLES,
+      "on_state": _CALLABLES,
+      "state": ["x", {}, 1, _STATE.state, tuple(_STATE), *_UNFIT_STATES],
       "memory_budget_gb": [*_NUMBERS, 0, -1, 1e-12],
     },
   ),
@@ -365,6 +379,21 @@ _CALLS: dict[str, _Call] = {
           nsn_jax.NSN((unfit, _NETWORK.filters[1]), None, _CONFIG) for unfit in _UNFIT_FILTERS[:11]
         ),
       ],
+    },
+  ),
+  "save_state": _Call(
+    nsn_jax.save_state,
+    {"path": "state", "state": _STATE},
+    {"path": [None, 1, "", b"", object(), ["state"]], "state": [*_NOTHING, *_UNFIT_STATES]},
+  ),
+  "load_state": _Call(nsn_jax.load_state, {"path": "state"}, {"path": [None, 1, "", {}, object()]}),
+  "StateWriter": _Call(
+    nsn_jax.StateWriter,
+    {"path": "state"},
+    {
+      "path": [None, 1, "", {}, object()],
+      "every_s": [*_NUMBERS, -1],
+      "warn": _CALLABLES,
     },
   ),
   "load": _Call(nsn_jax.load, {"path": "model"}, {"path": [None, 1, "", {}, object()]}),
@@ -619,7 +648,7 @@ def test_there_are_hundreds_of_them():
 @functools.cache
 def _untrained() -> set[str]:
   """Calls that train, read a file or take a while: right ones of them are made elsewhere."""
-  return {"fit", "fit_layer", "load", "train_classifier"}
+  return {"fit", "fit_layer", "load", "load_state", "train_classifier"}
 
 
 @pytest.mark.parametrize("name", [name for name in _CALLS if name not in _untrained()])

@@ -2,7 +2,9 @@
 
 The folder then holds `model.safetensors`, `config.json` (what was asked for, and on what it ran),
 `metrics.jsonl` (one line a training step), `growth.png`, `filters_layer0.png` and so on (each
-layer's filters decoded to pixels) and `samples.png`.
+layer's filters decoded to pixels) and `samples.png`. As long as training goes on there are
+`model.partial.safetensors`, the finished layers, and `state.safetensors`, where it is within the
+next: what `resume` goes on from, to the same bytes.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ import numpy as np
 
 import nsn_jax
 from experiments.common import pictures, plots, provenance, runs, workdir
+from experiments.common.kept_training import KeptTraining
 from experiments.common.progress_line import ProgressLine
 from nsn_jax import network
 
@@ -27,6 +30,7 @@ __all__ = ["Result", "draw", "draw_filters", "train"]
 _OUTPUTS = (
   runs.MODEL,
   runs.PARTIAL,
+  runs.STATE,
   runs.METRICS,
   workdir.CONFIG,
   "growth.png",
@@ -67,11 +71,13 @@ def train(
   num_samples: int = 100,
   resume: bool = False,
   overwrite: bool = False,
+  checkpoint_seconds: float = 60.0,
   report: Callable[[nsn_jax.Progress], None] | None = None,
 ) -> Result:
   """Trains a network on a data set and leaves everything in a folder.
 
-  After each layer the network so far and its metrics are on disk.
+  After each layer the network so far and its metrics are on disk, and now and then where training
+  is within a layer.
 
   Args:
     place: the folder, made if need be.
@@ -80,6 +86,8 @@ def train(
     resume: goes on where training in this folder was broken off; begins where it never began, and
       only draws the pictures again where it ended.
     overwrite: removes what training left there before.
+    checkpoint_seconds: between two states within a layer that are written, at least 0; 0 for one
+      after each step, which training then waits for.
     report: called as training goes on, beside the progress line.
 
   Returns:
@@ -93,8 +101,12 @@ def train(
   """
   if num_samples < 1:
     raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
+  if not 0 <= checkpoint_seconds < float("inf"):
+    raise ValueError(
+      f"checkpoint_seconds: expected a number of at least 0, got {checkpoint_seconds!r}"
+    )
   with workdir.using(place) as folder:
-    return _train(folder, config, num_samples, resume, overwrite, report)
+    return _train(folder, config, num_samples, resume, overwrite, checkpoint_seconds, report)
 
 
 def _train(
@@ -103,6 +115,7 @@ def _train(
   num_samples: int,
   resume: bool,
   overwrite: bool,
+  checkpoint_seconds: float,
   report: Callable[[nsn_jax.Progress], None] | None,
 ) -> Result:
   """`train`, in a folder that no other run uses."""
@@ -113,11 +126,13 @@ def _train(
   run = workdir.Run(folder, config.as_dict(), decisive, resume=resume, overwrite=overwrite)
   _check_use(folder, resume, overwrite)
   line = ProgressLine(len(config.network.layers))
+  kept = KeptTraining(folder, checkpoint_seconds, line.say)
   doing = "before the first layer"
   try:
     if is_done:
       line.say(f"{folder} holds a finished network: only its pictures are drawn again")
-      nsn, history = _loaded(folder / runs.MODEL), runs.read_metrics(folder)
+      nsn, history = runs.loaded(folder / runs.MODEL), runs.read_metrics(folder)
+      kept.finish()  # Of a process that was killed just then.
       doing = "while drawing"
       draw(folder, nsn, history, config.seed, num_samples)
       if run.stored:  # It may have been broken off while drawing.
@@ -125,10 +140,10 @@ def _train(
       return Result(nsn, history, time.perf_counter() - start)
     dataset = config.data.load()
     images = dataset.images
-    initial = None
-    if run.stored and (folder / runs.PARTIAL).is_file():
-      initial = _loaded(folder / runs.PARTIAL)
-    elif run.stored and len(runs.read_metrics(folder)) > 1:  # Of one, its network may not be whole.
+    if run.stored:
+      kept.load()
+    # Of one layer, its network may not be whole.
+    if run.stored and kept.network is None and len(runs.read_metrics(folder)) > 1:
       raise ValueError(
         f"workdir: expected {runs.PARTIAL} in {str(folder)!r}, whose {runs.METRICS} tells of "
         "finished layers, got none: put it back, or give --overwrite to begin anew"
@@ -138,12 +153,12 @@ def _train(
     before = float(run.stored.get("seconds", 0.0))
     facts = provenance.surroundings()
     run.begin(_OUTPUTS, provenance.describe(images), **facts, seconds=before)
-    kept = 0 if initial is None else initial.num_layers
-    runs.trim_metrics(folder, kept)
+    runs.trim_metrics(folder, kept.num_layers)
     line.say(
       f"{config.data.name}: {len(images):,} images of {'x'.join(map(str, images.shape[1:]))}; "
       f"{len(config.network.layers)} layers"
-      + (f", {kept} of them trained before" if kept else "")
+      + (f", {kept.num_layers} of them trained before" if kept.num_layers else "")
+      + (f", layer {kept.state.layer} in part" if kept.state else "")
       + f"; on {facts['device']}"
     )
 
@@ -154,27 +169,45 @@ def _train(
       if report is not None:
         report(at)
 
+    def begun(nsn: nsn_jax.NSN) -> None:
+      kept.on_begin(nsn)
+      if not nsn.num_layers and kept.state is None:
+        run.write(seconds=before + time.perf_counter() - start)
+
     def keep(nsn: nsn_jax.NSN, records: list[nsn_jax.Record]) -> None:
       # In this order: metrics beyond the kept layers are trimmed when training goes on.
       runs.append_metrics(folder, nsn.num_layers - 1, records)
-      nsn_jax.save(folder / runs.PARTIAL, nsn)
+      kept.on_layer(nsn)
       run.write(seconds=before + time.perf_counter() - start)
       line.layer_done(nsn.num_layers - 1, records)
 
-    start = time.perf_counter()  # Loading is not training.
-    nsn = nsn_jax.fit(
-      jax.random.key(config.seed),
-      images,
-      config.network,
-      initial=initial,
-      labels=dataset.labels,
-      report=tell,
-      on_layer=keep,
-      memory_budget_gb=config.memory_budget_gb,
-    )
+    def fit() -> nsn_jax.NSN:
+      return nsn_jax.fit(
+        jax.random.key(config.seed),
+        images,
+        config.network,
+        initial=kept.network,
+        labels=dataset.labels,
+        report=tell,
+        on_begin=begun,
+        on_layer=keep,
+        memory_budget_gb=config.memory_budget_gb,
+        state=kept.state,
+        on_state=kept.on_state,
+      )
+
+    # Loading is not training. What was spent within a layer counts when the layer is finished.
+    start = time.perf_counter()
+    before += kept.seconds
+    try:
+      nsn = fit()
+    except nsn_jax.StateError as error:  # Before any layer is trained.
+      before -= kept.seconds
+      kept.refuse(error)
+      nsn = fit()
     seconds = time.perf_counter() - start
     nsn_jax.save(folder / runs.MODEL, nsn)
-    (folder / runs.PARTIAL).unlink(missing_ok=True)
+    kept.finish()
     doing = "while drawing"
     history = runs.read_metrics(folder)
     draw(folder, nsn, history, config.seed, num_samples)
@@ -182,8 +215,10 @@ def _train(
     line.say(f"the network and its pictures are in {folder}")
     return Result(nsn, history, seconds)
   except KeyboardInterrupt:
-    raise workdir.Interrupted(_farewell(folder, doing)) from None
+    kept.close()
+    raise workdir.Interrupted(_farewell(folder, doing, kept)) from None
   finally:
+    kept.close()
     line.close()
 
 
@@ -235,23 +270,12 @@ def draw_filters(
   )
 
 
-def _loaded(path: pathlib.Path) -> nsn_jax.NSN:
-  """A network to go on with; raises ValueError, which says what to do, for a damaged file."""
-  try:
-    return nsn_jax.load(path)
-  except ValueError as error:
-    raise ValueError(f"{error}: give --overwrite to begin anew") from error
-
-
-def _farewell(folder: pathlib.Path, doing: str) -> str:
+def _farewell(folder: pathlib.Path, doing: str, kept: KeptTraining) -> str:
   """What to say on Ctrl-C."""
-  kept = "finished layers are kept"
-  if (folder / runs.MODEL).exists():
-    kept = "the network is finished and kept"
-  elif not (folder / runs.PARTIAL).exists():
-    kept = "no layer is finished yet"
+  is_done = (folder / runs.MODEL).exists()
+  what = "the network is finished and kept" if is_done else str(kept)
   return (
-    f"interrupted {doing}; {kept}: go on with "
+    f"interrupted {doing}; {what}: go on with "
     f"python -m experiments.train --workdir={shlex.quote(str(folder))} --resume"
   )
 

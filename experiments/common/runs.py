@@ -20,12 +20,14 @@ __all__ = [
   "METRICS",
   "MODEL",
   "PARTIAL",
+  "STATE",
   "BaselineTraining",
   "DataSpec",
   "NetworkTraining",
   "TrainConfig",
   "append_metrics",
   "load_model",
+  "loaded",
   "preset_of",
   "read_epochs",
   "read_metrics",
@@ -35,6 +37,8 @@ __all__ = [
 
 #: A network, whole or trained in part, and its records, a line a step.
 MODEL, PARTIAL, METRICS = "model.safetensors", "model.partial.safetensors", "metrics.jsonl"
+#: Where training is within the layer above the part.
+STATE = "state.safetensors"
 #: A baseline's states, its records, a line an epoch, and its scores by epoch.
 CHECKPOINTS, EPOCHS, CURVE = "checkpoints", "epochs.jsonl", "curve.png"
 
@@ -196,6 +200,18 @@ def load_model(folder: pathlib.Path) -> nsn_jax.NSN:
     f"workdir: expected a folder with {MODEL}, got {str(folder)!r}: train a network with "
     "python -m experiments.train"
   )
+
+
+def loaded(path: pathlib.Path) -> nsn_jax.NSN:
+  """A network to go on with.
+
+  Raises:
+    ValueError: for a damaged file; it says what to do.
+  """
+  try:
+    return nsn_jax.load(path)
+  except ValueError as error:
+    raise ValueError(f"{error}: give --overwrite to begin anew") from error
 
 
 def read_metrics(folder: pathlib.Path) -> list[list[nsn_jax.Record]]:

@@ -66,7 +66,8 @@ def train(
   place: str | os.PathLike[str], *, num_samples: int = 7, report: Any = None, **changes: Any
 ) -> network_training.Result:
   """Trains it in a folder; `changes` are of the training, its data, or of how it goes on."""
-  how = {name: changes.pop(name) for name in ("resume", "overwrite") if name in changes}
+  names = ("resume", "overwrite", "checkpoint_seconds")
+  how = {name: changes.pop(name) for name in names if name in changes}
   return network_training.train(
     place, mini_training(**changes), num_samples=num_samples, report=report, **how
   )

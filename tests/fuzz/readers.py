@@ -244,6 +244,29 @@ def _model(folder: pathlib.Path) -> Reader:
   return Reader(seeds, read, (ValueError, OSError))
 
 
+def _state(folder: pathlib.Path) -> Reader:
+  path = folder / "x.safetensors"
+  random = _random()
+  origin = nsn_jax.Origin("threefry2x32 00000000 00000000", '{"layers": []}', 9, "ab", 10**9, "cd")
+  records = tuple(nsn_jax.Record("growth", step, 3, 0.5, -1.5, 40, 0.25) for step in range(3))
+  seeds = []
+  for phase, count in (("growth", 5), ("sample", 3), ("em", 3)):
+    variance = np.full(count, np.inf, np.float32)
+    variance[:3] = random.random(3) + 0.1
+    mean = random.standard_normal((count, 3, 3, 2)).astype(np.float32)
+    filters = nsn_jax.Filters(jax.numpy.asarray(mean), jax.numpy.asarray(variance))
+    state = nsn_jax.LayerState(phase, 3, filters, (3, 0.5, -1.5))
+    basis = "ef" * (phase == "sample")
+    nsn_jax.save_state(path, nsn_jax.TrainingState(1, state, records, 480, basis, origin))
+    seeds.append(Seed(path.name, path.read_bytes()))
+
+  def read(seed: Seed) -> None:
+    path.write_bytes(seed.content)
+    assert isinstance(nsn_jax.load_state(path), nsn_jax.TrainingState)
+
+  return Reader(seeds, read, (nsn_jax.StateError, OSError))
+
+
 def _classifier(folder: pathlib.Path) -> Reader:
   path = folder / "x.safetensors"
   architecture = metrics.Architecture(channels=(2, 3), kernels=(3, 3), num_features=4)
@@ -424,6 +447,7 @@ READERS: dict[str, Callable[[pathlib.Path], Reader | None]] = {
   "cache": _cache,
   "partial": _partial,
   "model": _model,
+  "state": _state,
   "classifier": _classifier,
   "torch": _torch,
   "lmdb": _lmdb,

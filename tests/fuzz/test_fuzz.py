@@ -25,9 +25,9 @@ def _run(*arguments):
 
 @pytest.mark.skipif(not limits.IS_KNOWN, reason="needs to know the memory taken")
 def test_no_reader_is_broken_by_a_few_files():
-  code, printed = _run("--cases=182")
+  code, printed = _run("--cases=198")
   assert code == 0, printed
-  assert re.search(r"^182 cases \(.*\) in \d+ s: 0 faults$", printed, re.MULTILINE)
+  assert re.search(r"^198 cases \(.*\) in \d+ s: 0 faults$", printed, re.MULTILINE)
   for name in READERS:
     assert name in ("faulty", "lmdb") or re.search(rf"\b1[6-9] {name}\b", printed)
 

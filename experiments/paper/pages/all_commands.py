@@ -51,7 +51,10 @@ def page(results: Results) -> str:
 
 _TOOLS = (
   ["a first look, on `digits`, in minutes", "`quickstart`"],
-  ["a network", "`train --dataset=mnist --data_dir=... --workdir=runs/mnist`"],
+  [
+    "a network; after Ctrl-C or a kill `--resume` goes on within the layer, to the same bytes",
+    "`train --dataset=mnist --data_dir=... --workdir=runs/mnist --checkpoint_seconds=60`",
+  ],
   ["samples of it, a grid and an `.npz`", "`sample --workdir=runs/mnist --num_samples=1000`"],
   ["scores of its samples, classes, histograms", "`score --model=runs/mnist/model.safetensors`"],
   [
