@@ -2,15 +2,20 @@
 
     python -m experiments.train --dataset=mnist --data_dir=... --workdir=runs/mnist
     python -m experiments.train --workdir=runs/mnist --resume     # goes on after Ctrl-C
+    python -m experiments.train ... --distributed --coordinator=host:port --num_processes=2 \
+      --process_id=0     # and the same with 1 elsewhere: two processes, one network
 
 What the folder then holds: see `experiments.common.network_training`.
 """
 
+from typing import NamedTuple
+
+import jax
 from absl import flags
 
 import nsn_jax
-from experiments.common import command_line, network_training, runs
-from nsn_jax import data
+from experiments.common import command_line, devices, following, network_training, runs
+from nsn_jax import data, processes
 
 __all__: list[str] = []
 
@@ -27,9 +32,17 @@ def _define_flags() -> None:
   flags.DEFINE_float("memory_budget_gb", 4.0, "For what training holds between passes.")
   command_line.define_num_samples(100)
   command_line.define_resumption()
+  command_line.define_devices()
 
 
-def _main() -> None:
+class _Asked(NamedTuple):
+  folder: str
+  training: runs.NetworkTraining
+  mesh: jax.sharding.Mesh | None
+
+
+def _asked() -> _Asked:
+  """What the flags ask for."""
   given = flags.FLAGS
   folder, stored, setting = command_line.resumption()
   if given.resume and not stored and not setting("dataset"):
@@ -41,11 +54,24 @@ def _main() -> None:
     if not data.is_known(spec.name):
       raise ValueError(f"dataset: expected one of {', '.join(data.NAMES)}, got {spec.name!r}")
     preset = runs.preset_of(spec.name)
+  training = runs.NetworkTraining.of_preset(
+    preset, spec, seed=setting("seed"), memory_budget_gb=setting("memory_budget_gb")
+  )
+  mesh = devices.mesh(given.num_devices, training.network.num_shards)
+  return _Asked(folder, training, mesh)
+
+
+def _main() -> None:
+  given = flags.FLAGS
+  command_line.join()
+  asked = processes.agreed(lambda: (_asked(), {}))
+  if not devices.is_first():
+    following.follow(asked.training, asked.mesh)
+    return
   network_training.train(
-    folder,
-    runs.NetworkTraining.of_preset(
-      preset, spec, seed=setting("seed"), memory_budget_gb=setting("memory_budget_gb")
-    ),
+    asked.folder,
+    asked.training,
+    mesh=asked.mesh,
     num_samples=given.num_samples,
     resume=given.resume,
     overwrite=given.overwrite,

@@ -2,18 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import checks, layer, network, placement, processes, rows, stream
-from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, find_basis, lift
+from nsn_jax import alike, checks, layer, network, placement, processes, rows, stream
+from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, Basis, find_basis, lift
 from nsn_jax.completion import complete
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.factor_training import train_factors
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
+from nsn_jax.one_network import network_of_first
 from nsn_jax.placement import NUM_SHARDS
 from nsn_jax.prior import prior_of
 from nsn_jax.progress import LayerState, Log, OnProgress, OnState, Record, TrainingState
@@ -47,7 +49,7 @@ def _train_layer(
   if config.use_basis and values >= LEAST_VALUES:
     few = max(min(NUM_PATCHES, memory_budget // (8 * values)), 2)
     patches = stream.sample_patches(sample_key, maps, *window, few, log.preparing("patches"))
-    basis = find_basis(basis_key, jnp.asarray(patches.gathered()))
+    basis = _of_first(find_basis(basis_key, jnp.asarray(patches.gathered())))
     values = values if basis is None else basis.scale.size
 
   def sample(key: jax.Array, most: int) -> placement.Shards:
@@ -73,6 +75,13 @@ def _train_layer(
   return layer.refine(maps, filters, config, log, 1, start), log.history
 
 
+def _of_first(basis: Basis | None) -> Basis | None:
+  """The first process's basis."""
+  arrays = processes.arrays_of_first([] if basis is None else list(basis))
+  return Basis(*map(jnp.asarray, arrays)) if arrays else None
+
+
+@processes.losses_told()
 def fit_layer(
   key: jax.Array,
   feature_maps: np.ndarray | jax.Array,
@@ -103,13 +112,19 @@ def fit_layer(
     ValueError: for maps that are not as above, windows that leave values uncovered, or a mesh whose
       devices do not hold whole shards.
   """
-  key = checks.key("key", key)
-  checks.instance("layer_config", layer_config, LayerConfig)
-  checks.function("report", report)
-  feature_maps = checks.feature_maps("feature_maps", feature_maps)
-  checks.window(feature_maps.shape[1:3], layer_config.kernel, layer_config.stride)
   checks.integer("num_shards", num_shards, 2)
   place = placement.place(mesh, num_shards)
+
+  def check() -> tuple[tuple[jax.Array, Any], dict[str, str]]:
+    own_key = checks.key("key", key)
+    checks.instance("layer_config", layer_config, LayerConfig)
+    checks.function("report", report)
+    maps = checks.feature_maps("feature_maps", feature_maps)
+    checks.window(maps.shape[1:3], layer_config.kernel, layer_config.stride)
+    settings = {"num_shards": num_shards, "memory_budget_gb": _bytes(memory_budget_gb) / 1e9}
+    return (own_key, maps), alike.facts(mesh, own_key, maps, layer_config=layer_config, **settings)
+
+  key, feature_maps = processes.agreed(check)
   count = rows.count_rows(place, len(feature_maps))
   maps = stream.MapStream(
     np.asarray(feature_maps, np.float32), stream.Encoder(), place, num_images=count
@@ -123,6 +138,7 @@ def _bytes(memory_budget_gb: float) -> int:
   return int(checks.number("memory_budget_gb", memory_budget_gb, _LEAST_BUDGET_GB) * 1e9)
 
 
+@processes.losses_told()
 def fit(
   key: jax.Array,
   images: np.ndarray | jax.Array,
@@ -168,13 +184,28 @@ def fit(
     ValueError: for images, config, initial or state that are not as above, or a mesh whose devices
       do not hold whole shards.
   """
-  key = checks.key("key", key)
-  images = checks.images("images", images)
   checks.instance("config", config, NetworkConfig)
   checks.function("report", report)
   checks.function("on_layer", on_layer)
   checks.function("on_state", on_state)
   budget, place = _bytes(memory_budget_gb), placement.place(mesh, config.num_shards)
+
+  def check() -> tuple[tuple[jax.Array, Any, np.ndarray | None], dict[str, str]]:
+    own_key, own = checks.key("key", key), checks.images("images", images)
+    of_own = None if labels is None else _check_labels(labels, len(own))
+    going_on = None if state is None else (state.layer, state.state)
+    return (own_key, own, of_own), alike.facts(
+      mesh,
+      own_key,
+      own,
+      config=config,
+      memory_budget_gb=budget / 1e9,
+      labels="none" if labels is None else "given",
+      initial=initial,
+      state=going_on,
+    )
+
+  key, images, labels = processes.agreed(check)
   num_images = rows.count_rows(place, len(images))
   top = network.map_sizes(images.shape[1:3], config.layers)[-1]
   if top != (1, 1):
@@ -201,8 +232,6 @@ def fit(
       f"initial: expected a network of {images.shape[-1]} channels, as the images have, "
       f"got one of {nsn.filters[0].mean.shape[-1]}"
     )
-  if labels is not None:
-    labels = _check_labels(labels, len(images))
   if nsn.num_layers == len(config.layers) and nsn.prior is not None:
     return nsn
   if state is not None:
@@ -242,7 +271,8 @@ def fit(
   prior = prior_of(index_of, filters.num_filters, labels)
   nsn = dataclasses.replace(nsn, filters=(*nsn.filters[:last], filters), prior=prior)
   completion_key = jax.random.fold_in(key, _COMPLETION)
-  return complete(completion_key, nsn, rows.Rows(host, num_images, place), log)
+  nsn = complete(completion_key, nsn, rows.Rows(host, num_images, place), log)
+  return network_of_first(nsn)
 
 
 def _check_state(state: TrainingState, nsn: NSN) -> None:

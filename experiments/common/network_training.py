@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 import nsn_jax
-from experiments.common import pictures, plots, provenance, runs, workdir
+from experiments.common import following, pictures, plots, provenance, runs, workdir
 from experiments.common.progress_line import ProgressLine
 from nsn_jax import network
 
@@ -68,6 +68,7 @@ def train(
   resume: bool = False,
   overwrite: bool = False,
   report: Callable[[nsn_jax.Progress], None] | None = None,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> Result:
   """Trains a network on a data set and leaves everything in a folder.
 
@@ -81,6 +82,8 @@ def train(
       only draws the pictures again where it ended.
     overwrite: removes what training left there before.
     report: called as training goes on, beside the progress line.
+    mesh: as `nsn_jax.fit` takes it. Of several processes this is the first, and the others
+      `following.follow` it.
 
   Returns:
     The network and its history.
@@ -93,8 +96,8 @@ def train(
   """
   if num_samples < 1:
     raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
-  with workdir.using(place) as folder:
-    return _train(folder, config, num_samples, resume, overwrite, report)
+  with following.leading() as leader, workdir.using(place) as folder:
+    return _train(folder, config, num_samples, resume, overwrite, report, mesh, leader)
 
 
 def _train(
@@ -104,6 +107,8 @@ def _train(
   resume: bool,
   overwrite: bool,
   report: Callable[[nsn_jax.Progress], None] | None,
+  mesh: jax.sharding.Mesh | None,
+  leader: following.Leader,
 ) -> Result:
   """`train`, in a folder that no other run uses."""
   start = time.perf_counter()
@@ -116,6 +121,7 @@ def _train(
   doing = "before the first layer"
   try:
     if is_done:
+      leader.nothing_left()
       line.say(f"{folder} holds a finished network: only its pictures are drawn again")
       nsn, history = _loaded(folder / runs.MODEL), runs.read_metrics(folder)
       doing = "while drawing"
@@ -135,6 +141,7 @@ def _train(
       )
     # What is known to fail must fail before anything is removed.
     network.map_sizes(images.shape[1:3], config.network.layers)
+    leader.begin(None if initial is None else folder / runs.PARTIAL)
     before = float(run.stored.get("seconds", 0.0))
     facts = provenance.surroundings()
     run.begin(_OUTPUTS, provenance.describe(images), **facts, seconds=before)
@@ -162,15 +169,17 @@ def _train(
       line.layer_done(nsn.num_layers - 1, records)
 
     start = time.perf_counter()  # Loading is not training.
+    own, labels = following.share(dataset, mesh, config.network.num_shards)
     nsn = nsn_jax.fit(
       jax.random.key(config.seed),
-      images,
+      own,
       config.network,
       initial=initial,
-      labels=dataset.labels,
+      labels=labels,
       report=tell,
       on_layer=keep,
       memory_budget_gb=config.memory_budget_gb,
+      mesh=mesh,
     )
     seconds = time.perf_counter() - start
     nsn_jax.save(folder / runs.MODEL, nsn)
