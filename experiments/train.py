@@ -61,12 +61,30 @@ def _asked() -> _Asked:
   return _Asked(folder, training, mesh)
 
 
+def _follow(asked: _Asked) -> None:
+  """The part of a process that is not the first: it gives its images, and keeps nothing."""
+  training, mesh = asked.training, asked.mesh
+  found = following.follow(training.data.load)
+  if found is None:
+    return
+  images, labels = following.share(found.dataset, mesh, training.network.num_shards)
+  nsn_jax.fit(
+    jax.random.key(training.seed),
+    images,
+    training.network,
+    initial=found.initial,
+    labels=labels,
+    memory_budget_gb=training.memory_budget_gb,
+    mesh=mesh,
+  )
+
+
 def _main() -> None:
   given = flags.FLAGS
   command_line.join()
   asked = processes.agreed(lambda: (_asked(), {}))
   if not devices.is_first():
-    following.follow(asked.training, asked.mesh)
+    _follow(asked)
     return
   network_training.train(
     asked.folder,

@@ -30,7 +30,7 @@ def _flat(name: str, value: Any) -> dict[str, str]:
   elif isinstance(value, tuple) and any(dataclasses.is_dataclass(part) for part in value):
     fields = [(f"{name}[{index}]", part) for index, part in enumerate(value)]
   else:
-    return {name: repr(value)}
+    return {name: str(value)}
   found: dict[str, str] = {}
   for path, part in fields:
     found |= _flat(path, part)

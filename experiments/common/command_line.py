@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 import nsn_jax
-from experiments.common import devices, native_messages, native_reader, runs, signals, workdir
+from experiments.common import devices, native_messages, runs, signals, workdir
 from nsn_jax import config, data, processes
 
 __all__ = [
@@ -443,7 +443,7 @@ def _guarded(main: Callable[[], None]) -> int:
   except processes.LostProcessError:
     if flags.FLAGS.debug:
       raise
-    native_messages.say_last(native_reader.LOST)
+    native_messages.say_lost()
     _leave(ERROR)
   # Readers of files that someone else made run out of memory or of depth.
   except (ValueError, OSError, FloatingPointError, MemoryError, RecursionError) as error:

@@ -119,10 +119,5 @@ def _mesh(count: int, num_shards: int) -> jax.sharding.Mesh | None:
   for process in range(jax.process_count()):
     chosen += jax.local_devices(process_index=process)[:count]
   found = jax.sharding.Mesh(np.array(chosen), (placement.AXIS,))
-  try:
-    placement.place(found, num_shards)
-  except ValueError as error:
-    raise ValueError(
-      f"num_devices: {count} on each of {jax.process_count()} processes: {error}"
-    ) from error
+  placement.place(found, num_shards)
   return found

@@ -8,20 +8,32 @@ others need not see the workdir.
 import contextlib
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
 import nsn_jax
-from experiments.common import runs
 from nsn_jax import data, processes
 
-__all__ = ["Leader", "follow", "leading", "share"]
+__all__ = ["Following", "Leader", "follow", "leading", "share"]
 
 #: What the first process says: nothing is left to train, or it begins and a network may follow.
 _NOTHING, _BEGIN = b"0", b"1"
+
+
+class Following(NamedTuple):
+  """What a process that follows begins with.
+
+  Attributes:
+    dataset: all images, of which it takes its `share`.
+    initial: a network trained in part, above which training goes on.
+  """
+
+  dataset: data.Dataset
+  initial: nsn_jax.NSN | None
 
 
 class Leader:
@@ -77,36 +89,26 @@ def share(
   return found.images[own], None if found.labels is None else found.labels[own]
 
 
-def follow(config: runs.NetworkTraining, mesh: jax.sharding.Mesh | None) -> nsn_jax.NSN | None:
-  """A process's part in a training that the first one leads: it writes and prints nothing.
+def follow(load: Callable[[], data.Dataset]) -> Following | None:
+  """What a process begins with that is not the first: it then writes and prints nothing.
+
+  Args:
+    load: the data set, as the first process has it.
 
   Returns:
-    The network; None where nothing was left to train.
+    None where nothing is left to train.
 
   Raises:
-    ValueError: for what is wrong here or on another process.
+    ValueError: for what is wrong on another process, and any error of `load`.
   """
-
-  def load() -> tuple[data.Dataset, dict[str, str]]:
-    return config.data.load(), {}
-
-  found = processes.agreed(load)
+  found = processes.agreed(lambda: (load(), {}))
   message = processes.of_first(b"")
   if message == _NOTHING:
     return None
   initial = None
   if content := message.removeprefix(_BEGIN):
     with tempfile.TemporaryDirectory() as folder:
-      path = pathlib.Path(folder, runs.PARTIAL)
+      path = pathlib.Path(folder, "nsn.safetensors")
       path.write_bytes(content)
       initial = nsn_jax.load(path)
-  images, labels = share(found, mesh, config.network.num_shards)
-  return nsn_jax.fit(
-    jax.random.key(config.seed),
-    images,
-    config.network,
-    initial=initial,
-    labels=labels,
-    memory_budget_gb=config.memory_budget_gb,
-    mesh=mesh,
-  )
+  return Following(found, initial)
