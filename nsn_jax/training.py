@@ -109,8 +109,9 @@ def fit_layer(
     The filters, and one record a training step.
 
   Raises:
-    ValueError: for maps that are not as above, windows that leave values uncovered, or a mesh whose
-      devices do not hold whole shards.
+    ValueError: for maps that are not as above, windows that leave values uncovered, a mesh whose
+      devices do not hold whole shards, or processes that do not ask for the same.
+    LostProcessError: an OSError; where another process has ended.
   """
   checks.integer("num_shards", num_shards, 2)
   place = placement.place(mesh, num_shards)
@@ -178,11 +179,13 @@ def fit(
     on_state: told of the state after each step of a layer: what to keep against a loss.
 
   Returns:
-    The trained network, on the default device.
+    The trained network, on the default device; the same on every process.
 
   Raises:
-    ValueError: for images, config, initial or state that are not as above, or a mesh whose devices
-      do not hold whole shards.
+    ValueError: for images, config, initial or state that are not as above, a mesh whose devices do
+      not hold whole shards, several processes without a mesh, or such as do not ask for the same:
+      on all of them, before anything is trained.
+    LostProcessError: an OSError; where another process has ended.
   """
   checks.instance("config", config, NetworkConfig)
   checks.function("report", report)

@@ -52,6 +52,10 @@ def page(results: Results) -> str:
 _TOOLS = (
   ["a first look, on `digits`, in minutes", "`quickstart`"],
   ["a network", "`train --dataset=mnist --data_dir=... --workdir=runs/mnist`"],
+  [
+    "the same on more devices, by more processes",
+    "`train ... --num_devices=8`, `train ... --distributed` (BUILD.md, Several processes)",
+  ],
   ["samples of it, a grid and an `.npz`", "`sample --workdir=runs/mnist --num_samples=1000`"],
   ["scores of its samples, classes, histograms", "`score --model=runs/mnist/model.safetensors`"],
   [
