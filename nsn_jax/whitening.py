@@ -125,8 +125,8 @@ def fit_whitening(
     The whitening, float32.
 
   Raises:
-    ValueError: for images, epsilon or a mesh that are not as above, or processes that do not ask for
-      the same.
+    ValueError: for images, epsilon or a mesh that are not as above, or processes that do not ask
+      for the same.
   """
   tell = report or (lambda _: None)
   checks.integer("num_shards", num_shards, 2)
