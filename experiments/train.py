@@ -8,6 +8,8 @@
 What the folder then holds: see `experiments.common.network_training`.
 """
 
+import pathlib
+import tempfile
 from typing import NamedTuple
 
 import jax
@@ -64,15 +66,18 @@ def _asked() -> _Asked:
 def _follow(asked: _Asked) -> None:
   """The part of a process that is not the first: it gives its images, and keeps nothing."""
   training, mesh = asked.training, asked.mesh
-  found = following.follow(training.data.load)
-  if found is None:
+  with tempfile.TemporaryDirectory() as place:
+    dataset = following.follow(training.data.load, pathlib.Path(place))
+    partial = pathlib.Path(place, runs.PARTIAL)
+    initial = nsn_jax.load(partial) if partial.exists() else None
+  if dataset is None:
     return
-  images, labels = following.share(found.dataset, mesh, training.network.num_shards)
+  images, labels = following.share(dataset, mesh, training.network.num_shards)
   nsn_jax.fit(
     jax.random.key(training.seed),
     images,
     training.network,
-    initial=found.initial,
+    initial=initial,
     labels=labels,
     memory_budget_gb=training.memory_budget_gb,
     mesh=mesh,

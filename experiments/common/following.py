@@ -6,10 +6,9 @@ others need not see the workdir.
 """
 
 import contextlib
+import json
 import pathlib
-import tempfile
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -18,22 +17,7 @@ import numpy.typing as npt
 import nsn_jax
 from nsn_jax import data, processes
 
-__all__ = ["Following", "Leader", "follow", "leading", "share"]
-
-#: What the first process says: nothing is left to train, or it begins and a network may follow.
-_NOTHING, _BEGIN = b"0", b"1"
-
-
-class Following(NamedTuple):
-  """What a process that follows begins with.
-
-  Attributes:
-    dataset: all images, of which it takes its `share`.
-    initial: a network trained in part, above which training goes on.
-  """
-
-  dataset: data.Dataset
-  initial: nsn_jax.NSN | None
+__all__ = ["Leader", "follow", "leading", "share"]
 
 
 class Leader:
@@ -42,22 +26,24 @@ class Leader:
   def __init__(self) -> None:
     self.told = False
 
-  def begin(self, partial: pathlib.Path | None = None) -> None:
-    """Training begins, above a network in a file if there is one.
+  def begin(self, *kept: pathlib.Path) -> None:
+    """Training begins, or goes on from files, those of these that are there.
 
     Raises:
       ValueError: for what another process found wrong.
     """
-    self._tell(_BEGIN + (b"" if partial is None else partial.read_bytes()))
+    found = [path for path in kept if path.is_file()]
+    self._tell([path.name for path in found], [path.read_bytes() for path in found])
 
   def nothing_left(self) -> None:
     """The network is trained: the others may go."""
-    self._tell(_NOTHING)
+    self._tell(None, [])
 
-  def _tell(self, message: bytes) -> None:
+  def _tell(self, names: list[str] | None, contents: Sequence[bytes]) -> None:
     self.told = True
     processes.agreed(lambda: (None, {}))
-    processes.of_first(message)
+    parts = [json.dumps(names).encode(), *contents]
+    processes.arrays_of_first([np.frombuffer(part, np.uint8) for part in parts])
 
   def _failed(self, error: Exception) -> None:
     def fail() -> tuple[None, dict[str, str]]:
@@ -89,26 +75,24 @@ def share(
   return found.images[own], None if found.labels is None else found.labels[own]
 
 
-def follow(load: Callable[[], data.Dataset]) -> Following | None:
+def follow(load: Callable[[], data.Dataset], folder: pathlib.Path) -> data.Dataset | None:
   """What a process begins with that is not the first: it then writes and prints nothing.
 
   Args:
     load: the data set, as the first process has it.
+    folder: an empty one, where the files that training goes on from come to lie.
 
   Returns:
-    None where nothing is left to train.
+    All images, of which it takes its `share`; None where nothing is left to train.
 
   Raises:
     ValueError: for what is wrong on another process, and any error of `load`.
   """
   found = processes.agreed(lambda: (load(), {}))
-  message = processes.of_first(b"")
-  if message == _NOTHING:
+  head, *contents = (np.asarray(part).tobytes() for part in processes.arrays_of_first([]))
+  names = json.loads(head)
+  if names is None:
     return None
-  initial = None
-  if content := message.removeprefix(_BEGIN):
-    with tempfile.TemporaryDirectory() as folder:
-      path = pathlib.Path(folder, "nsn.safetensors")
-      path.write_bytes(content)
-      initial = nsn_jax.load(path)
-  return Following(found, initial)
+  for name, content in zip(names, contents, strict=True):
+    (folder / name).write_bytes(content)
+  return found

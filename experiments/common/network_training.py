@@ -141,7 +141,7 @@ def _train(
       )
     # What is known to fail must fail before anything is removed.
     network.map_sizes(images.shape[1:3], config.network.layers)
-    leader.begin(None if initial is None else folder / runs.PARTIAL)
+    leader.begin(*([] if initial is None else [folder / runs.PARTIAL]))
     before = float(run.stored.get("seconds", 0.0))
     facts = provenance.surroundings()
     run.begin(_OUTPUTS, provenance.describe(images), **facts, seconds=before)
