@@ -165,7 +165,6 @@ TAKEN = (202, 0, 101, 5, 5, 100, 202, 102)
 
 
 def _main(port: int, me: int, out: pathlib.Path) -> None:
-  jax.config.update("jax_cpu_collectives_implementation", "gloo")
   jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=me)
   mesh = jax.sharding.Mesh(jax.devices(), ("data",))
   texts = _refusals(me, mesh)

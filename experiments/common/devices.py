@@ -62,7 +62,8 @@ def join(
     )
   if quiet:
     native_messages.filter_them()
-  jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  # It would take SIGTERM to itself, which then ends nothing.
+  jax.config.update("jax_enable_preemption_service", False)
   try:
     jax.distributed.initialize(
       coordinator,

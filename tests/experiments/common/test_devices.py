@@ -31,6 +31,8 @@ def test_processes_are_named_with_distributed_alone():
 
 
 def _no_cluster(coordinator, num_processes, process_id, **_):
+  # Else SIGTERM would be JAX's, and end nothing.
+  assert not jax.config.jax_enable_preemption_service
   assert coordinator is None and num_processes is None and process_id is None
   raise ValueError("coordinator_address should be defined.")
 
