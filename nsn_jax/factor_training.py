@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import factors, pooling, stream
+from nsn_jax import factors, pooling, processes, stream
 from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Factors, Filters
 from nsn_jax.grouped import add_sums
@@ -47,7 +47,8 @@ def train_factors(
   if rank:
     few = max(min(_BASIS_PATCHES, memory_budget // (8 * values)), 2)
     some = stream.sample_patches(basis_key, maps, *window, few).gathered()
-    basis = factors.leading_directions(basis_key, factors.residuals(jnp.asarray(some), filters)[1])
+    found = factors.leading_directions(basis_key, factors.residuals(jnp.asarray(some), filters)[1])
+    basis = jnp.asarray(processes.arrays_of_first([found])[0])
     rank = min(rank, basis.shape[0])
   rows = np.arange(maps.num_images)
   if positions > 1 and maps.num_images * positions > config.sample_patches:
@@ -60,10 +61,10 @@ def train_factors(
   # Not one after the other, so that each part has images of all shards.
   num_parts = -(-len(rows) * positions // _ROWS_AT_ONCE)
   for part in range(num_parts):
-    found = stream.patch_coordinates(maps, filters, basis, *window, rows[part::num_parts])
-    by_image[part::num_parts] = found.index.reshape(-1, positions)
+    patches = stream.patch_coordinates(maps, filters, basis, *window, rows[part::num_parts])
+    by_image[part::num_parts] = patches.index.reshape(-1, positions)
     if basis is not None:
-      moments = factors.moments(found, num_filters=filters.num_filters)
+      moments = factors.moments(patches, num_filters=filters.num_filters)
       total = moments if total is None else add_sums(total, moments)
     report((part + 1) / num_parts)
   if basis is None:
@@ -71,5 +72,6 @@ def train_factors(
   assert total is not None
   if config.pooled:
     total = pooling.pool(total, pooling.find_pooling(total))
-  found_factors: Factors = factors.fit_factors(total, basis, rank=rank)
-  return filters._replace(factors=found_factors), index
+  fitted: Factors = factors.fit_factors(total, basis, rank=rank)
+  fitted = Factors(*map(jnp.asarray, processes.arrays_of_first(fitted)))
+  return filters._replace(factors=fitted), index

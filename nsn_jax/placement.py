@@ -168,14 +168,14 @@ def place(mesh: Mesh | None, num_shards: int = NUM_SHARDS) -> Placement:
 
   Raises:
     ValueError: for a mesh of several axes, one whose devices do not hold at least two whole shards
-      each, processes without a part in it or apart in it, and no mesh where there are several
-      processes, each of which would train a network of its own.
+      each, processes without an equal part in it or out of order, and no mesh where there are
+      several processes, each of which would train a network of its own.
   """
   if mesh is None:
     if jax.process_count() > 1:
       raise ValueError(
         f"mesh: expected one over the devices of all {jax.process_count()} processes, got None: "
-        'give jax.make_mesh((jax.device_count(),), ("data",))'
+        'give jax.sharding.Mesh(jax.devices(), ("data",))'
       )
     (default,) = jax.device_put(np.float32(0.0)).devices()
     return Placement(Mesh(np.array([default]), (AXIS,)), num_shards)
@@ -190,11 +190,11 @@ def place(mesh: Mesh | None, num_shards: int = NUM_SHARDS) -> Placement:
       f"{size} devices: NetworkConfig.num_shards says how many shards there are"
     )
   owners = [device.process_index for device in mesh.devices.flat]
-  runs = [a for a, b in zip(owners, [*owners[1:], None], strict=True) if a != b]
-  if sorted(runs) != list(range(jax.process_count())):
+  # What processes gather comes in the order of their numbers, and so must the shards.
+  if owners != sorted(list(range(jax.process_count())) * (size // jax.process_count())):
     raise ValueError(
-      f"mesh: expected devices of all {jax.process_count()} processes, each one's next to each "
-      f"other, got them in the order of processes {runs}"
+      f"mesh: expected as many devices of each of {jax.process_count()} processes, in the order of "
+      f"these, got devices of processes {owners}"
     )
   return Placement(Mesh(mesh.devices.reshape(-1), (AXIS,)), num_shards)
 

@@ -2,18 +2,31 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nsn_jax import checks, layer, network, origin, placement, processes, rows, stream, threads
-from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, find_basis, lift
+from nsn_jax import (
+  alike,
+  checks,
+  layer,
+  network,
+  origin,
+  placement,
+  processes,
+  rows,
+  stream,
+  threads,
+)
+from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, Basis, find_basis, lift
 from nsn_jax.completion import complete
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.factor_training import train_factors
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
+from nsn_jax.one_network import network_of_first
 from nsn_jax.placement import NUM_SHARDS
 from nsn_jax.prior import prior_of
 from nsn_jax.progress import Log, OnProgress, OnState, Record, TrainingState
@@ -48,7 +61,7 @@ def _train_layer(
   if config.use_basis and values >= LEAST_VALUES:
     few = max(min(NUM_PATCHES, memory_budget // (8 * values)), 2)
     patches = stream.sample_patches(sample_key, maps, *window, few, log.preparing("patches"))
-    basis = find_basis(basis_key, jnp.asarray(patches.gathered()))
+    basis = _of_first(find_basis(basis_key, jnp.asarray(patches.gathered())))
     values = values if basis is None else basis.scale.size
   log.basis = "" if basis is None else origin.digest_of_some(basis)
   start = None
@@ -80,6 +93,13 @@ def _train_layer(
   return layer.refine(maps, filters, config, log, 1, start), log.history
 
 
+def _of_first(basis: Basis | None) -> Basis | None:
+  """The first process's basis."""
+  arrays = processes.arrays_of_first([] if basis is None else list(basis))
+  return Basis(*map(jnp.asarray, arrays)) if arrays else None
+
+
+@processes.losses_told()
 @threads.one_blas_thread()
 def fit_layer(
   key: jax.Array,
@@ -108,16 +128,23 @@ def fit_layer(
     The filters, and one record a training step.
 
   Raises:
-    ValueError: for maps that are not as above, windows that leave values uncovered, or a mesh whose
-      devices do not hold whole shards.
+    ValueError: for maps that are not as above, windows that leave values uncovered, a mesh whose
+      devices do not hold whole shards, or processes that do not ask for the same.
+    LostProcessError: an OSError; where another process has ended.
   """
-  key = checks.key("key", key)
-  checks.instance("layer_config", layer_config, LayerConfig)
-  checks.function("report", report)
-  feature_maps = checks.feature_maps("feature_maps", feature_maps)
-  checks.window(feature_maps.shape[1:3], layer_config.kernel, layer_config.stride)
   checks.integer("num_shards", num_shards, 2)
   place = placement.place(mesh, num_shards)
+
+  def check() -> tuple[tuple[jax.Array, Any], dict[str, str]]:
+    own_key = checks.key("key", key)
+    checks.instance("layer_config", layer_config, LayerConfig)
+    checks.function("report", report)
+    maps = checks.feature_maps("feature_maps", feature_maps)
+    checks.window(maps.shape[1:3], layer_config.kernel, layer_config.stride)
+    settings = {"num_shards": num_shards, "memory_budget_gb": _bytes(memory_budget_gb) / 1e9}
+    return (own_key, maps), alike.facts(mesh, own_key, maps, layer_config=layer_config, **settings)
+
+  key, feature_maps = processes.agreed(check)
   count = rows.count_rows(place, len(feature_maps))
   maps = stream.MapStream(
     np.asarray(feature_maps, np.float32), stream.Encoder(), place, num_images=count
@@ -131,6 +158,7 @@ def _bytes(memory_budget_gb: float) -> int:
   return int(checks.number("memory_budget_gb", memory_budget_gb, _LEAST_BUDGET_GB) * 1e9)
 
 
+@processes.losses_told()
 @threads.one_blas_thread()
 def fit(
   key: jax.Array,
@@ -176,22 +204,39 @@ def fit(
       `StateWriter` does.
 
   Returns:
-    The trained network, on the default device.
+    The trained network, on the default device; the same on every process.
 
   Raises:
     StateError: a ValueError; for a state of another training or layer, or of other coordinates
       than are found here, as on another kind of machine. No layer is trained before it is raised.
-    ValueError: for images, config, initial or state that are not as above, or a mesh whose devices
-      do not hold whole shards.
+    ValueError: for images, config, initial or state that are not as above, a mesh whose devices do
+      not hold whole shards, several processes without a mesh, or such as do not ask for the same:
+      on all of them, before anything is trained.
+    LostProcessError: an OSError; where another process has ended.
   """
-  key = checks.key("key", key)
-  images = checks.images("images", images)
   checks.instance("config", config, NetworkConfig)
   checks.function("report", report)
   checks.function("on_begin", on_begin)
   checks.function("on_layer", on_layer)
   checks.function("on_state", on_state)
   budget, place = _bytes(memory_budget_gb), placement.place(mesh, config.num_shards)
+
+  def check() -> tuple[tuple[jax.Array, Any, np.ndarray | None], dict[str, str]]:
+    own_key, own = checks.key("key", key), checks.images("images", images)
+    of_own = None if labels is None else _check_labels(labels, len(own))
+    going_on = None if state is None else (state.layer, state.state)
+    return (own_key, own, of_own), alike.facts(
+      mesh,
+      own_key,
+      own,
+      config=config,
+      memory_budget_gb=budget / 1e9,
+      labels="none" if labels is None else "given",
+      initial=initial,
+      state=going_on,
+    )
+
+  key, images, labels = processes.agreed(check)
   num_images = rows.count_rows(place, len(images))
   top = network.map_sizes(images.shape[1:3], config.layers)[-1]
   if top != (1, 1):
@@ -223,8 +268,6 @@ def fit(
       f"initial: expected a network of {images.shape[-1]} channels, as the images have, "
       f"got one of {nsn.filters[0].mean.shape[-1]}"
     )
-  if labels is not None:
-    labels = _check_labels(labels, len(images))
   if nsn.num_layers == len(config.layers) and nsn.prior is not None:
     return nsn
   nsn = jax.tree.map(checks.native, nsn)
@@ -272,7 +315,7 @@ def fit(
   prior = prior_of(index_of, filters.num_filters, labels)
   nsn = dataclasses.replace(nsn, filters=(*nsn.filters[:last], filters), prior=prior)
   completion_key = jax.random.fold_in(key, _COMPLETION)
-  return complete(completion_key, nsn, every, log)
+  return network_of_first(complete(completion_key, nsn, every, log))
 
 
 def _check_layer(state: TrainingState, nsn: NSN) -> None:

@@ -6,14 +6,14 @@ covariance U diag(l) U^T of that channel's H*W pixels over the images scaled to 
 
 import concurrent.futures
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import checks, numerics, placement, processes, threads
+from nsn_jax import alike, checks, numerics, placement, processes, threads
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.placement import AXIS, NUM_SHARDS, P, Placement
 from nsn_jax.progress import OnFraction
@@ -113,6 +113,7 @@ def _roots(covariance: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarr
   return ((u / root) @ u.T).astype(np.float32), ((u * root) @ u.T).astype(np.float32)
 
 
+@processes.losses_told()
 @threads.one_blas_thread()
 def fit_whitening(
   images: np.ndarray | jax.Array,
@@ -139,13 +140,20 @@ def fit_whitening(
     The whitening, float32.
 
   Raises:
-    ValueError: for images, epsilon or a mesh that are not as above.
+    ValueError: for images, epsilon or a mesh that are not as above, or processes that do not ask
+      for the same.
   """
-  images = checks.images("images", images)
-  epsilon = checks.number("epsilon", epsilon, 0.0, above=True)
-  checks.function("report", report)
   tell = report or (lambda _: None)
+  checks.integer("num_shards", num_shards, 2)
   place = placement.place(mesh, num_shards)
+
+  def check() -> tuple[tuple[Any, float], dict[str, str]]:
+    own = checks.images("images", images)
+    value = checks.number("epsilon", epsilon, 0.0, above=True)
+    checks.function("report", report)
+    return (own, value), alike.facts(mesh, None, own, epsilon=value, num_shards=num_shards)
+
+  images, epsilon = processes.agreed(check)
   rows = Rows(np.asarray(images), count_rows(place, len(images)), place)
   mean, channels = _mean(rows), images.shape[-1]
   with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 import nsn_jax
-from experiments.common import runs, signals, workdir
-from nsn_jax import config, data
+from experiments.common import devices, native_messages, runs, signals, workdir
+from nsn_jax import config, data, processes
 
 __all__ = [
   "ERROR",
@@ -27,6 +27,7 @@ __all__ = [
   "data_spec",
   "define_data",
   "define_data_dir",
+  "define_devices",
   "define_figure",
   "define_judged_model",
   "define_num_samples",
@@ -36,6 +37,7 @@ __all__ = [
   "define_seed",
   "define_selection",
   "define_workdir",
+  "join",
   "judged",
   "judged_data",
   "judged_dataset",
@@ -100,6 +102,48 @@ def define_data() -> None:
   """`--dataset` and what decides which of its images are used."""
   flags.DEFINE_string("dataset", None, f"Data set: {', '.join(data.NAMES)}.")
   define_selection()
+
+
+def define_devices() -> None:
+  """`--num_devices`, and how several processes find each other."""
+  flags.DEFINE_integer(
+    "num_devices",
+    None,
+    "Devices to train on, of each process; by default all, or as many as hold whole shards. The "
+    "CPU is one, and stands for as many as are asked for. Filters are the same on any number.",
+    lower_bound=1,
+  )
+  flags.DEFINE_bool(
+    "distributed",
+    False,
+    "Trains together with other processes, each started with the same flags; the first has the "
+    "workdir and tells of progress.",
+  )
+  found = "With --distributed; by default as jax finds it, under Slurm, MPI and on TPUs."
+  flags.DEFINE_string("coordinator", None, f"host:port of the first process. {found}")
+  flags.DEFINE_integer("num_processes", None, f"How many they are. {found}", lower_bound=1)
+  flags.DEFINE_integer("process_id", None, f"Which of them this is, from 0. {found}", lower_bound=0)
+
+
+def join() -> None:
+  """Sets up the devices, and waits for the other processes, that `define_devices`' flags name.
+
+  Before anything asks jax for its devices.
+
+  Raises:
+    ValueError: for flags that do not go together.
+    OSError: where not all processes come.
+  """
+  given = flags.FLAGS
+  found = given.coordinator, given.num_processes, given.process_id
+  devices.wanted(given.num_devices)
+  if given.distributed:
+    devices.join(*found, quiet=not given.debug)
+  elif any(value is not None for value in found):
+    raise ValueError(
+      "distributed: expected --distributed with --coordinator, --num_processes or --process_id, "
+      "got none: give it too"
+    )
 
 
 def define_data_dir() -> None:
@@ -396,6 +440,11 @@ def _guarded(main: Callable[[], None]) -> int:
       raise
     print(str(interrupt) or "interrupted", file=sys.stderr)
     _leave(signals.exit_code())
+  except processes.LostProcessError:
+    if flags.FLAGS.debug:
+      raise
+    native_messages.say_lost()
+    _leave(ERROR)
   # Readers of files that someone else made run out of memory or of depth.
   except (ValueError, OSError, FloatingPointError, MemoryError, RecursionError) as error:
     if flags.FLAGS.debug:

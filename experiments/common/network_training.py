@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 import nsn_jax
-from experiments.common import pictures, plots, provenance, runs, workdir
+from experiments.common import following, pictures, plots, provenance, runs, workdir
 from experiments.common.kept_training import KeptTraining
 from experiments.common.progress_line import ProgressLine
 from nsn_jax import network
@@ -73,6 +73,7 @@ def train(
   overwrite: bool = False,
   checkpoint_seconds: float = 60.0,
   report: Callable[[nsn_jax.Progress], None] | None = None,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> Result:
   """Trains a network on a data set and leaves everything in a folder.
 
@@ -89,6 +90,8 @@ def train(
     checkpoint_seconds: between two states within a layer that are written, at least 0; 0 for one
       after each step, which training then waits for.
     report: called as training goes on, beside the progress line.
+    mesh: as `nsn_jax.fit` takes it. Of several processes this is the first, and the others
+      `following.follow` it.
 
   Returns:
     The network and its history.
@@ -105,8 +108,10 @@ def train(
     raise ValueError(
       f"checkpoint_seconds: expected a number of at least 0, got {checkpoint_seconds!r}"
     )
-  with workdir.using(place) as folder:
-    return _train(folder, config, num_samples, resume, overwrite, checkpoint_seconds, report)
+  with following.leading() as leader, workdir.using(place) as folder:
+    return _train(
+      folder, config, num_samples, resume, overwrite, checkpoint_seconds, report, mesh, leader
+    )
 
 
 def _train(
@@ -117,6 +122,8 @@ def _train(
   overwrite: bool,
   checkpoint_seconds: float,
   report: Callable[[nsn_jax.Progress], None] | None,
+  mesh: jax.sharding.Mesh | None,
+  leader: following.Leader,
 ) -> Result:
   """`train`, in a folder that no other run uses."""
   start = time.perf_counter()
@@ -130,6 +137,7 @@ def _train(
   doing = "before the first layer"
   try:
     if is_done:
+      leader.nothing_left()
       line.say(f"{folder} holds a finished network: only its pictures are drawn again")
       nsn, history = runs.loaded(folder / runs.MODEL), runs.read_metrics(folder)
       kept.finish()  # Of a process that was killed just then.
@@ -150,6 +158,10 @@ def _train(
       )
     # What is known to fail must fail before anything is removed.
     network.map_sizes(images.shape[1:3], config.network.layers)
+    leader.begin(
+      *([] if kept.network is None else [folder / runs.PARTIAL]),
+      *([] if kept.state is None else [folder / runs.STATE]),
+    )
     before = float(run.stored.get("seconds", 0.0))
     facts = provenance.surroundings()
     run.begin(_OUTPUTS, provenance.describe(images), **facts, seconds=before)
@@ -181,19 +193,22 @@ def _train(
       run.write(seconds=before + time.perf_counter() - start)
       line.layer_done(nsn.num_layers - 1, records)
 
+    own, labels = following.share(dataset, mesh, config.network.num_shards)
+
     def fit() -> nsn_jax.NSN:
       return nsn_jax.fit(
         jax.random.key(config.seed),
-        images,
+        own,
         config.network,
         initial=kept.network,
-        labels=dataset.labels,
+        labels=labels,
         report=tell,
         on_begin=begun,
         on_layer=keep,
         memory_budget_gb=config.memory_budget_gb,
         state=kept.state,
         on_state=kept.on_state,
+        mesh=mesh,
       )
 
     # Loading is not training. What was spent within a layer counts when the layer is finished.

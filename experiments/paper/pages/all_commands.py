@@ -55,6 +55,10 @@ _TOOLS = (
     "a network; after Ctrl-C or a kill `--resume` goes on within the layer, to the same bytes",
     "`train --dataset=mnist --data_dir=... --workdir=runs/mnist --checkpoint_seconds=60`",
   ],
+  [
+    "the same on more devices, by more processes",
+    "`train ... --num_devices=8`, `train ... --distributed` (BUILD.md, Several processes)",
+  ],
   ["samples of it, a grid and an `.npz`", "`sample --workdir=runs/mnist --num_samples=1000`"],
   ["scores of its samples, classes, histograms", "`score --model=runs/mnist/model.safetensors`"],
   [
