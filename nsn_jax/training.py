@@ -224,6 +224,8 @@ def fit(
   def check() -> tuple[tuple[jax.Array, Any, np.ndarray | None], dict[str, str]]:
     own_key, own = checks.key("key", key), checks.images("images", images)
     of_own = None if labels is None else _check_labels(labels, len(own))
+    if state is not None:
+      check_state("state", state)
     going_on = None if state is None else (state.layer, state.state)
     return (own_key, own, of_own), alike.facts(
       mesh,
@@ -276,7 +278,6 @@ def fit(
   every = rows.Rows(host, num_images, place)
   seen = origin.images_digest(every)
   if state is not None:
-    check_state("state", state)
     _check_layer(state, nsn)
     origin.check(state.origin, origin.origin_of(key, config, every, seen, budget, nsn))
   if on_begin is not None:
