@@ -236,6 +236,7 @@ def fit(
       labels="none" if labels is None else "given",
       initial=initial,
       state=going_on,
+      origin="none" if state is None else str((state.basis, state.origin)),
     )
 
   key, images, labels = processes.agreed(check)

@@ -61,13 +61,18 @@ def _ends(running):
   return [process.returncode for process in running], [errors for _, errors in found]
 
 
+def _num_layers(folder):
+  partial = folder / runs.PARTIAL
+  return nsn_jax.load(partial).num_layers if partial.exists() else 0
+
+
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory):
   """A workdir whose second process was killed after the first layer, and how the first ended."""
   folder = tmp_path_factory.mktemp("together") / "run"
   running = _start(folder, *_FLAGS)
   until = time.monotonic() + 200
-  while not (folder / runs.PARTIAL).exists() and time.monotonic() < until:
+  while _num_layers(folder) < 1 and time.monotonic() < until:
     assert running[0].poll() is None, running[0].communicate()
     time.sleep(0.05)
   running[1].kill()
