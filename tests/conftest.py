@@ -21,7 +21,7 @@ from tests import haste
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 #: Folders of tests that are of something else than what programs compute, to the last digit.
-_IN_HASTE = ("experiments", "fuzz", "metrics")
+_IN_HASTE = ("baselines", "experiments", "fuzz", "metrics")
 
 #: One entry a program that XLA compiled since the tests began. JAX cannot take a listener back, so
 #: there is one for all tests.
