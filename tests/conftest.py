@@ -16,8 +16,12 @@ from sklearn.datasets import load_digits
 import nsn_jax
 from experiments.common import judging
 from nsn_jax import data, metrics
+from tests import haste
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+#: Folders of tests that are of something else than what programs compute, to the last digit.
+_IN_HASTE = ("baselines", "experiments", "fuzz", "metrics")
 
 #: One entry a program that XLA compiled since the tests began. JAX cannot take a listener back, so
 #: there is one for all tests.
@@ -56,11 +60,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_PROGRAMS].cleanup()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+  """Compiles the programs of launchers' tests and their like in haste."""
+  folder = item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+  with haste.compiled(in_haste=folder in _IN_HASTE):
+    return (yield)
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _no_programs_kept() -> Iterator[None]:
-  """Lets go of a module's programs: XLA dies where thousands of them fill the memory maps."""
+def _few_programs() -> Iterator[None]:
   yield
-  jax.clear_caches()
+  haste.let_go()
 
 
 @pytest.fixture
@@ -120,7 +131,8 @@ def nsn() -> nsn_jax.NSN:
     sampler=nsn_jax.SamplerConfig(gamma=50.0),
     exact_decoders=False,
   )
-  return nsn_jax.fit(jax.random.key(0), data.load("digits", limit=200).images, config)
+  with haste.compiled(in_haste=True):
+    return nsn_jax.fit(jax.random.key(0), data.load("digits", limit=200).images, config)
 
 
 @pytest.fixture(scope="session")
@@ -128,14 +140,15 @@ def judge() -> judging.Judge:
   """A quickly trained judge: these tests are about the launchers, not about its accuracy."""
   train, test = data.load("digits"), data.load("digits", split="test")
   architecture = metrics.Architecture(channels=(8, 16), kernels=(5, 3), num_features=32)
-  classifier = metrics.train_classifier(
-    jax.random.key(0),
-    train.images,
-    train.labels,
-    num_epochs=8,
-    batch_size=32,
-    architecture=architecture,
-  )
+  with haste.compiled(in_haste=True):
+    classifier = metrics.train_classifier(
+      jax.random.key(0),
+      train.images,
+      train.labels,
+      num_epochs=8,
+      batch_size=32,
+      architecture=architecture,
+    )
   return judging.Judge(classifier, 0.0, train, test)
 
 
@@ -163,4 +176,5 @@ def decoded_digits(digits: np.ndarray) -> tuple[nsn_jax.NSN, np.ndarray]:
     layers=layers, sampler=nsn_jax.SamplerConfig(gamma=(400.0, 400.0, 140.0), prior="mixture")
   )
   images, labels = digits[:600], load_digits().target[:600]
-  return nsn_jax.fit(jax.random.key(0), images, config, labels=labels), images
+  with haste.compiled(in_haste=True):
+    return nsn_jax.fit(jax.random.key(0), images, config, labels=labels), images

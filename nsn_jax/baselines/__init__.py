@@ -5,7 +5,7 @@ loop trains them, one function samples them.
 
 >>> import jax
 >>> from nsn_jax import baselines
->>> model = baselines.make("dcgan", (28, 28, 1), width=4)
+>>> model = baselines.make("vae", (28, 28, 1), hidden=8)
 >>> state = model.init(jax.random.key(0))
 >>> baselines.sample(jax.random.key(1), model, state, 3).shape
 (3, 28, 28, 1)

@@ -24,6 +24,11 @@ def small(name: str, **changes: object) -> baselines.Baseline:
   return baselines.make(name, shape_of(name), **{"batch_size": 5, **options, **changes})
 
 
+def begun(model: baselines.Baseline, key: jax.Array = KEY) -> baselines.State:
+  """The model's first state, by one program: value by value it takes dozens."""
+  return jax.jit(model.init)(key)
+
+
 def same(left: object, right: object) -> bool:
   """Whether two pytrees hold the same values, to the bit."""
   equal = jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), left, right)

@@ -6,13 +6,13 @@ import numpy as np
 import optax
 import pytest
 
-from tests.baselines.helpers import KEY, small
+from tests.baselines.helpers import KEY, begun, small
 
 
 @pytest.mark.parametrize("name", ["dcgan", "wgan", "lsgan"])
 def test_a_step_equals_plain_gradients(name, images):
   model = small(name, **({"head_start": 0, "critic_steps": 1} if name == "wgan" else {}))
-  state = model.init(KEY)
+  state = begun(model)
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   found, metrics = jax.jit(model.step)(KEY, state, batch)
   noise = model.noise(KEY, 5)
@@ -24,14 +24,14 @@ def test_a_step_equals_plain_gradients(name, images):
     fake = jax.lax.stop_gradient(make(state.generator)[0])
     return model.critic_loss(model._scores(critic, batch), model._scores(critic, fake), batch, fake)
 
-  loss, gradient = jax.value_and_grad(critic_loss)(state.critic)
+  loss, gradient = jax.jit(jax.value_and_grad(critic_loss))(state.critic)
   updates, _ = model.optimizer().update(gradient, state.critic_optimizer)
   critic = model.constrain(optax.apply_updates(state.critic, updates))
 
   def generator_loss(generator):
     return model.generator_loss(model._scores(critic, make(generator)[0]))
 
-  other_loss, gradient = jax.value_and_grad(generator_loss)(state.generator)
+  other_loss, gradient = jax.jit(jax.value_and_grad(generator_loss))(state.generator)
   updates, _ = model.optimizer().update(gradient, state.generator_optimizer)
   generator = optax.apply_updates(state.generator, updates)
   assert float(metrics["critic_loss"]) == pytest.approx(float(loss), rel=1e-4, abs=1e-6)
@@ -50,7 +50,7 @@ def test_a_step_equals_plain_gradients(name, images):
 
 def test_generating_does_not_depend_on_the_others_drawn(images):
   model = small("dcgan")
-  state, step = model.init(KEY), jax.jit(model.step)
+  state, step = begun(model), jax.jit(model.step)
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   for index in range(3):  # So that the running moments are not the first ones.
     state, _ = step(jax.random.fold_in(KEY, index), state, batch)
@@ -60,4 +60,4 @@ def test_generating_does_not_depend_on_the_others_drawn(images):
     alone = model._generator.apply(variables, noise[None], is_training=False)
     # The running moments normalise, not the batch's; products of other sizes round otherwise.
     np.testing.assert_allclose(whole[index], alone[0], atol=1e-5)
-  assert not np.allclose(whole, model.generate(KEY, model.init(KEY), 6), atol=1e-3)
+  assert not np.allclose(whole, model.generate(KEY, begun(model), 6), atol=1e-3)

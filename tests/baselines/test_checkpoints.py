@@ -8,12 +8,12 @@ import pytest
 from absl import logging
 
 from nsn_jax import baselines
-from tests.baselines.helpers import KEY, same, small
+from tests.baselines.helpers import KEY, begun, same, small
 
 
 def test_checkpoints_keep_the_last_two(tmp_path, images):
   model = small("dcgan")
-  states = [model.init(jax.random.key(index)) for index in range(3)]
+  states = [begun(model, jax.random.key(index)) for index in range(3)]
   with baselines.Checkpoints(tmp_path / "c") as kept:
     assert kept.last_epoch is None
     with pytest.raises(ValueError, match="checkpoints: expected at least one"):
@@ -28,15 +28,15 @@ def test_checkpoints_keep_the_last_two(tmp_path, images):
       with pytest.raises(ValueError, match=f"epoch: expected one after 2, .* got {epoch}"):
         kept.save(epoch, states[0])
     with pytest.raises(ValueError, match="checkpoints: expected one of this model, got another"):
-      kept.restore(small("dcgan", width=3).init(KEY))
+      kept.restore(begun(small("dcgan", width=3)))
     with pytest.raises(ValueError, match="checkpoints: expected one of this model, got another"):
-      kept.restore(small("vae").init(KEY))
+      kept.restore(begun(small("vae")))
   assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["1", "2"]
 
 
 @pytest.fixture(scope="module")
 def states():
-  return [small("vae").init(jax.random.key(index)) for index in range(3)]
+  return [begun(small("vae"), jax.random.key(index)) for index in range(3)]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nsn_jax import baselines
-from tests.baselines.helpers import KEY, small
+from tests.baselines.helpers import KEY, begun, small
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def pixelcnn() -> tuple[baselines.PixelCNN, object]:
   noise = jax.random.normal(KEY, (50,))
   params = jax.tree.map(
     lambda x: x + 0.3 * noise[: x.size] if x.ndim == 1 and x.size <= 50 else x,
-    model.init(KEY).params,
+    begun(model).params,
   )
   return model, params
 
@@ -39,9 +39,10 @@ def test_pixels_depend_on_those_before_them_alone(pixelcnn):
 
 def test_dilated_windows_reach_far():
   model = small("pixelcnn", num_layers=4, width=4)
-  params = model.init(KEY).params
+  params = begun(model).params
   images = jax.random.uniform(KEY, (1, 13, 5, 1), minval=-1.0)
-  slope = jax.grad(lambda x: (model.logits(params, x)[0, 12, 2] ** 2).sum())(images)[0, :, :, 0]
+  slope = jax.jit(jax.grad(lambda x: (model.logits(params, x)[0, 12, 2] ** 2).sum()))(images)
+  slope = slope[0, :, :, 0]
   # Up: 4 of the first window, which ends above the pixel, then 1, 2 and 4 of the 3 x 3 ones.
   assert (slope[0] == 0).all() and (slope[1] != 0).any() and (slope[2:12] != 0).all()
 
@@ -50,7 +51,7 @@ def test_a_drawn_pixel_has_the_density_of_the_whole_pass(pixelcnn):
   model, params = pixelcnn
   state = baselines.PixelCNNState(params, None)
   drawn = jax.jit(model.generate, static_argnums=2)(KEY, state, 3)
-  logits = model.logits(params, drawn)
+  logits = jax.jit(model.logits)(params, drawn)
   for y in range(6):
     for x in range(5):
       key = jax.random.fold_in(jax.random.fold_in(KEY, y), x)
@@ -68,7 +69,7 @@ def test_densities_sum_to_one(pixelcnn):
   # All values of the last two pixels, by the chain rule: the logits of the last depend on the one
   # before it.
   images = jnp.tile(rest, (256, 1, 1, 1)).at[:, 5, 3, 0].set(np.arange(256) / 127.5 - 1)
-  logits = jax.nn.log_softmax(model.logits(params, images))
+  logits = jax.nn.log_softmax(jax.jit(model.logits)(params, images))
   # Each image's own value: a pixel that saw itself would not sum to 1.
   values = np.arange(256)
   own = np.asarray(logits[values, 5, 3, values])
@@ -79,14 +80,15 @@ def test_densities_sum_to_one(pixelcnn):
 
 def test_bits_by_hand():
   model = small("pixelcnn")
-  params = jax.tree.map(jnp.zeros_like, model.init(KEY).params)
+  params = jax.tree.map(jnp.zeros_like, begun(model).params)
   images = jax.random.uniform(KEY, (2, 6, 5, 1), minval=-1.0)
-  np.testing.assert_allclose(model.bits(params, images), 8, rtol=1e-6)  # 256 values, all alike
+  bits = jax.jit(model.bits)
+  np.testing.assert_allclose(bits(params, images), 8, rtol=1e-6)  # 256 values, all alike
   # One logit of log 255 makes its value's probability 1/2.
   layers, head = params
   head = head._replace(logits_bias=jnp.zeros(256).at[255].set(np.log(255.0)))
-  np.testing.assert_allclose(model.bits((layers, head), jnp.ones((1, 6, 5, 1))), 1, rtol=1e-6)
-  found = model.bits((layers, head), -jnp.ones((1, 6, 5, 1)))
+  np.testing.assert_allclose(bits((layers, head), jnp.ones((2, 6, 5, 1))), 1, rtol=1e-6)
+  found = bits((layers, head), -jnp.ones((2, 6, 5, 1)))
   np.testing.assert_allclose(found, 1 + np.log2(255), rtol=1e-6)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from nsn_jax import baselines
-from tests.baselines.helpers import KEY, SHAPE, Constant, small
+from tests.baselines.helpers import KEY, SHAPE, Constant, begun, small
 
 
 def test_samples(images):
   model = small("dcgan")
-  state = model.init(KEY)
+  state = begun(model)
   first = baselines.sample(KEY, model, state, 7, batch_size=3)
   assert first.shape == (7, *SHAPE) and first.dtype == np.uint8
   np.testing.assert_array_equal(first, baselines.sample(KEY, model, state, 7, batch_size=3))

@@ -7,12 +7,12 @@ import pytest
 
 from nsn_jax import baselines
 from nsn_jax.pixel_range import to_signed
-from tests.baselines.helpers import KEY, SHAPE, small
+from tests.baselines.helpers import KEY, SHAPE, begun, small
 
 
 def test_vae_loss_of_a_network_of_zeros_by_hand():
   model = small("vae")
-  state = jax.tree.map(jnp.zeros_like, model.init(KEY))
+  state = jax.tree.map(jnp.zeros_like, begun(model))
   images = jax.random.uniform(KEY, (4, *SHAPE), minval=-1.0)
   reconstruction, divergence = model.negative_elbo(KEY, state.encoder, state.decoder, images)
   # Every pixel has probability 1/2, and the posterior is the prior.
@@ -22,7 +22,7 @@ def test_vae_loss_of_a_network_of_zeros_by_hand():
 
 def test_vae_divergence_equals_numpys():
   model = small("vae")
-  state = model.init(KEY)
+  state = begun(model)
   images = jax.random.uniform(KEY, (4, *SHAPE), minval=-1.0)
   _, found = model.negative_elbo(KEY, state.encoder, state.decoder, images)
   codes = np.asarray(
@@ -35,7 +35,7 @@ def test_vae_divergence_equals_numpys():
 
 def test_an_images_bits_are_its_own_part_of_the_bound(images):
   model = small("vae")
-  state = model.init(KEY)
+  state = begun(model)
   bits = np.asarray(model.bits(KEY, state, to_signed(images)))
   assert bits.shape == (23,)
   # Sums of float32 in another order.

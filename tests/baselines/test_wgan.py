@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.baselines.helpers import KEY, same, small
+from tests.baselines.helpers import KEY, begun, same, small
 
 
 def test_wgan_losses_by_hand():
@@ -18,7 +18,7 @@ def test_wgan_losses_by_hand():
 def test_wgan_clips_and_waits(images):
   model = small("wgan", head_start=4, critic_steps=3, clip=0.05)
   step = jax.jit(model.step)
-  state = model.init(KEY)
+  state = begun(model)
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   trained = []
   for index in range(10):

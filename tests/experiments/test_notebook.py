@@ -17,10 +17,22 @@ NOTEBOOK = ROOT / "experiments" / "colab.ipynb"
 
 #: In place of the notebook's own: few digits.
 SETTINGS = """
-DATASET, PRESET, DATA_DIR, LIMIT, NUM_SAMPLES, WORKDIR = "digits", None, None, 400, 300, "runs"
+DATASET, PRESET, DATA_DIR, LIMIT, NUM_SAMPLES, WORKDIR = "digits", None, None, 200, 100, "runs"
 SOURCE = ""
 """
 
+#: After the notebook's imports: the preset's three layers with few filters, and a judge that has
+#: hardly learned. What they come to is tested elsewhere; here all cells are to fit together.
+SMALL = """
+import dataclasses
+
+judging._RECIPES["digits"] |= {"num_epochs": 1}
+_preset = nsn_jax.presets.get("digits")
+_few = {"growth_patches": 500, "exchange_steps": 1, "max_passes": 1, "max_filters": 12}
+_layers = tuple(dataclasses.replace(layer, min_patches=2, **_few) for layer in _preset.layers)
+_preset = dataclasses.replace(_preset, layers=_layers, exact_decoders=False)
+nsn_jax.presets.get = lambda _: _preset
+"""
 
 Executed = tuple[nbformat.NotebookNode, pathlib.Path]
 
@@ -32,8 +44,11 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
   parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
   assert len(parameters) == 1
   parameters[0].source = SETTINGS
+  (imports,) = (index for index, cell in enumerate(notebook.cells) if "import jax\n" in cell.source)
+  notebook.cells.insert(imports + 1, nbformat.v4.new_code_cell(SMALL))
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv("SOURCE", str(ROOT))
+    patch.setenv("NSN_JAX_CACHE", str(folder / "cache"))  # Nobody else is to find that judge.
     patch.delenv("PYTHONPATH", raising=False)
     NotebookClient(notebook, timeout=500, resources={"metadata": {"path": folder}}).execute()
   return notebook, folder

@@ -5,7 +5,6 @@ import html.parser
 import json
 import re
 
-import jax
 import pytest
 from PIL import Image
 
@@ -37,18 +36,7 @@ class _Page(html.parser.HTMLParser):
     assert self.open.pop() == tag
 
 
-@pytest.fixture
-def _programs_are_compiled_in_haste(monkeypatch):
-  """Here and in the launchers: their programs run for moments and are compiled for long."""
-  monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-  before = jax.config.read("jax_disable_most_optimizations")
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", before)
-  jax.clear_caches()
-
-
-@pytest.mark.usefixtures("small", "_programs_are_compiled_in_haste")
+@pytest.mark.usefixtures("small")
 def test_paper_runs_what_is_missing_and_reports(tmp_path, capfd):
   planned = _planned(tmp_path, ["digits"], limit=60)
   # In this process, so that the small network takes part.
