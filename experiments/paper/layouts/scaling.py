@@ -9,7 +9,8 @@ _PARTS = ("product", "memory", "host", "sum", "pass", "growth_step")
 
 
 def _seconds(value: float) -> str:
-  return f"{value:.2g} s" if value >= 1 else f"{1e3 * value:.2g} ms"
+  number, unit = (value, "s") if value >= 1 else (1e3 * value, "ms")
+  return f"{number:.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"
 
 
 def paper_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
