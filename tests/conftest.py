@@ -20,8 +20,19 @@ from tests import haste
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-#: Folders of tests that are of something else than what programs compute, to the last digit.
-_IN_HASTE = ("baselines", "experiments", "fuzz", "metrics")
+#: Tests of something else than what the library's programs compute, to the last digit.
+_IN_HASTE = (
+  "applications",
+  "baselines",
+  "experiments",
+  "fuzz",
+  "metrics",
+  "test_arguments.py",
+  "test_bad_calls.py",
+  "test_decoder_choice.py",
+  "test_precision_modes.py",  # of which values are float32: a matter of tracing
+  "test_serialization.py",
+)
 
 #: One entry a program that XLA compiled since the tests began. JAX cannot take a listener back, so
 #: there is one for all tests.
@@ -41,7 +52,13 @@ _PROGRAMS = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 def pytest_configure(config: pytest.Config) -> None:
   """Programs are compiled once for all processes, also those that tests start."""
-  if hasattr(config, "workerinput") or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+  if hasattr(config, "workerinput"):
+    return
+  # Of processes that are yet to start. Beside each other their threads wait in loops: the whitening
+  # of an image of 28x28 takes three times as long by two threads as by one.
+  os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+  os.environ.setdefault("OMP_NUM_THREADS", "1")
+  if "JAX_COMPILATION_CACHE_DIR" in os.environ:
     return
   config.stash[_PROGRAMS] = tempfile.TemporaryDirectory()
   settings = {
@@ -62,9 +79,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-  """Compiles the programs of launchers' tests and their like in haste."""
-  folder = item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
-  with haste.compiled(in_haste=folder in _IN_HASTE):
+  """Compiles the programs of some tests in haste."""
+  first = item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+  with haste.compiled(in_haste=first in _IN_HASTE):
     return (yield)
 
 

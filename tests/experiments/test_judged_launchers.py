@@ -4,21 +4,26 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+from experiments.paper import filling, sample_grids
+from experiments.studies import growth_vs_kmeans
 from tests.experiments import helpers
 from tests.experiments.helpers import ROOT
 
 
-def test_they_take_the_images_of_the_training(trained, tmp_path):
+def test_they_take_the_images_of_the_training(trained, tmp_path, capsys):
   # Of 12x12 pixels, 120 of them: with the data set's own of 28x28 each of these would fail.
   model = f"--model={trained[0] / 'model.safetensors'}"
-  processes = [
-    helpers.start("paper.sample_grids", model, f"--workdir={tmp_path}", "--num_samples=5"),
-    helpers.start("paper.filling", model, f"--workdir={tmp_path}", "--num_images=2"),
-    helpers.start("studies.growth_vs_kmeans", model),
-  ]
-  said = [process.communicate(timeout=300) for process in processes]
-  assert [process.returncode for process in processes] == [0, 0, 0], said
-  assert " on 120 images of digits: " in said[2][0]
+  for launcher, *arguments in (
+    (sample_grids, f"--workdir={tmp_path}", "--num_samples=5"),
+    (filling, f"--workdir={tmp_path}", "--num_images=2"),
+    (growth_vs_kmeans,),
+  ):
+    capsys.readouterr()
+    with helpers.given(launcher, model, *arguments):
+      launcher._main()
+  assert " on 120 images of digits: " in capsys.readouterr().out
   assert (tmp_path / "sample_grids.json").is_file() and (tmp_path / "filling.json").is_file()
   (trained[0] / "model.growth_vs_kmeans.json").unlink()
 
@@ -58,50 +63,55 @@ for name, *arguments in json.loads(sys.stdin.read()):
 """
 
 
-def _asked(cases: list[list[str]]) -> list[list]:
+#: What each launcher asks for first, by its name.
+Asked = dict[str, list]
+
+
+@pytest.fixture(scope="module")
+def asked(trained, tmp_path_factory) -> tuple[Asked, Asked]:
+  """As they are called, and with too few samples; all in one process."""
+  model, folder = (
+    f"--model={trained[0] / 'model.safetensors'}",
+    tmp_path_factory.mktemp("asked"),
+  )
+  place = f"--workdir={folder}"
+  judged = [
+    ["score", model],
+    ["tune_sampler", model],
+    ["paper.sampler_effects", model, place],
+    ["studies.epsilon", model, place],
+  ]
+  tables = [
+    ["paper.table1", "--dataset=digits", place],
+    ["paper.table2", "--datasets=digits", place],
+    ["paper.__main__", "--datasets=digits", place],
+  ]
+  few = [[*command, "--num_samples=9"] for command in (*judged, *tables)]
   done = subprocess.run(
     [sys.executable, "-c", _ASKED],
     cwd=ROOT,
-    input=json.dumps(cases),
+    input=json.dumps([*judged, *few]),
     capture_output=True,
     text=True,
     check=True,
   )
-  return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_their_judges_are_of_the_trainings_size_and_of_all_images(trained, tmp_path):
-  model, place = f"--model={trained[0] / 'model.safetensors'}", f"--workdir={tmp_path}"
-  found = _asked(
-    [
-      ["score", model],
-      ["tune_sampler", model],
-      ["paper.sampler_effects", model, place],
-      ["studies.epsilon", model, place],
-    ]
+  found = [json.loads(line) for line in done.stdout.splitlines()]
+  assert len(found) == len(judged) + len(few)
+  return tuple(
+    {command[0]: row for command, row in zip(commands, rows, strict=True)}
+    for commands, rows in ((judged, found[: len(judged)]), (few, found[len(judged) :]))
   )
-  assert [row[:-1] for row in found] == [["Asked", "digits", helpers.SIDE]] * 4
+
+
+def test_their_judges_are_of_the_trainings_size_and_of_all_images(asked):
+  found = asked[0]
+  assert [row[:-1] for row in found.values()] == [["Asked", "digits", helpers.SIDE]] * 4
   # The network's own images are what pixels and other networks are compared with; test images are
   # never left out.
-  limits = [row[-1] for row in found]
+  limits = [row[-1] for row in found.values()]
   assert limits == [[120, None], [None, None], [], [120, None]]
 
 
-def test_too_few_samples_are_told_of_before_a_judge_is_trained(trained, tmp_path):
-  model, place = f"--model={trained[0] / 'model.safetensors'}", f"--workdir={tmp_path}"
-  found = _asked(
-    [
-      [*command, "--num_samples=9"]
-      for command in (
-        ["score", model],
-        ["tune_sampler", model],
-        ["paper.sampler_effects", model, place],
-        ["studies.epsilon", model, place],
-        ["paper.table1", "--dataset=digits", place],
-        ["paper.table2", "--datasets=digits", place],
-        ["paper.__main__", "--datasets=digits", place],
-      )
-    ]
-  )
+def test_too_few_samples_are_told_of_before_a_judge_is_trained(asked):
   told = "num_samples: expected at least 10, one for each split of the inception score, got 9"
-  assert [row[:-1] for row in found] == [["ValueError", told]] * 7
+  assert [row[:-1] for row in asked[1].values()] == [["ValueError", told]] * 7
