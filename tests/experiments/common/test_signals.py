@@ -179,7 +179,7 @@ def interrupted(phase, _):
 gc.callbacks.append(interrupted)
 try:
   gc.collect()
-  print("lost", flush=True)
+  os.write(1, b"lost\\n")  # All at once: the interrupt may come before a line's end.
   time.sleep(60)
 except KeyboardInterrupt:
   print("interrupted", signals.exit_code())
