@@ -80,7 +80,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
   """Compiles the programs of some tests in haste."""
-  first = item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+  tests = pathlib.Path(__file__).parent
+  first = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else None
   with haste.compiled(in_haste=first in _IN_HASTE):
     return (yield)
 
