@@ -7,16 +7,15 @@ import pytest
 
 from experiments.common import finding, network_training
 from experiments.common.halves import halves
-from nsn_jax import contrast, data, metrics
+from nsn_jax import data, metrics
 from nsn_jax.metrics import evaluation
 from tests.experiments import helpers
 
 
 @pytest.fixture(autouse=True)
-def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-  """What takes most of the time of scoring and of a search: launchers hand on what it comes to."""
-  monkeypatch.setattr(evaluation, "_SUBSET_SIZE", 100)  # of KID
-  monkeypatch.setattr(contrast, "_IMAGES", 200)
+def _small_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
+  """KID is what takes most of the time of scoring: launchers hand on what it comes to."""
+  monkeypatch.setattr(evaluation, "_SUBSET_SIZE", 100)
 
 
 @pytest.fixture(scope="session")
