@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable
 
 import nsn_jax
-from experiments.common import runs
 
 __all__ = ["KeptTraining"]
 
@@ -20,18 +19,27 @@ class KeptTraining:
     on_state: keeps the state, as `nsn_jax.fit` calls it.
   """
 
-  def __init__(self, folder: pathlib.Path, every_s: float, say: Callable[[str], None]):
+  def __init__(
+    self,
+    partial: pathlib.Path,
+    within: pathlib.Path,
+    read: Callable[[pathlib.Path], nsn_jax.NSN],
+    every_s: float,
+    say: Callable[[str], None],
+  ):
     """Reads and writes nothing yet.
 
     Args:
-      folder: of the training.
+      partial: file of the finished layers.
+      within: file of the state.
+      read: reads the former; raises ValueError for a damaged one.
       every_s: seconds between two states that are written; 0 for each.
       say: told, in one line, of a state that is not gone on from, or cannot be kept.
     """
     self.network: nsn_jax.NSN | None = None
     self.state: nsn_jax.TrainingState | None = None
-    self.on_state = nsn_jax.StateWriter(folder / runs.STATE, every_s, warn=say)
-    self._partial, self._say = folder / runs.PARTIAL, say
+    self.on_state = nsn_jax.StateWriter(within, every_s, warn=say)
+    self._partial, self._read, self._say = partial, read, say
 
   def load(self) -> None:
     """Reads what an earlier run left. A damaged state is told of, and is none.
@@ -40,7 +48,7 @@ class KeptTraining:
       ValueError: for a damaged network.
     """
     if self._partial.is_file():
-      self.network = runs.loaded(self._partial)
+      self.network = self._read(self._partial)
     try:
       self.state = nsn_jax.load_state(self.on_state.path)
     except FileNotFoundError:

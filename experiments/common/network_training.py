@@ -133,7 +133,9 @@ def _train(
   run = workdir.Run(folder, config.as_dict(), decisive, resume=resume, overwrite=overwrite)
   _check_use(folder, resume, overwrite)
   line = ProgressLine(len(config.network.layers))
-  kept = KeptTraining(folder, checkpoint_seconds, line.say)
+  kept = KeptTraining(
+    folder / runs.PARTIAL, folder / runs.STATE, runs.loaded, checkpoint_seconds, line.say
+  )
   doing = "before the first layer"
   try:
     if is_done:

@@ -35,6 +35,7 @@ LAUNCHERS = {
   "studies.epsilon",
   "studies.growth_vs_kmeans",
   "studies.outliers",
+  "studies.scaling",
   "studies.speed",
 }
 
