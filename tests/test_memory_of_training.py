@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
 def test_a_data_set_of_four_times_the_budget_is_never_held(run_python):
   size, taken, num_filters = json.loads(run_python(_SCRIPT))
   assert size == 1_200_000 * 256 and min(num_filters) > 3
-  # The budget is a quarter of it; batches, programs and one number an image, which the prior is made
-  # of, come on top: 0.77 of it was seen. All images would be 1.25 with the budget alone, and as
-  # float32 four times as much.
+  # The budget is a quarter of it; batches, programs and one number an image, which the prior is of,
+  # come on top: 0.77 of it was seen. All images would be 1.25 with the budget alone, and as float32
+  # four times as much.
   assert taken < size, taken
