@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -105,6 +106,18 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
   messages: list[str] = []
   monkeypatch.setattr(logging, "warning", lambda text, *args: messages.append(text % args))
   return messages
+
+
+@pytest.fixture
+def no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
+  """Fails the test where anything is unpickled."""
+
+  def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("unpickled")
+
+  for name in ("load", "loads", "Unpickler"):
+    monkeypatch.setattr(pickle, name, refuse)
+  monkeypatch.setattr(np.lib.format, "read_array", refuse)
 
 
 @pytest.fixture(scope="session")

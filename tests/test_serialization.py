@@ -184,18 +184,6 @@ def test_save_where_nothing_can_be_written(tmp_path):
 # other files
 
 
-@pytest.fixture
-def no_pickle(monkeypatch) -> None:
-  """Fails the test where anything is unpickled."""
-
-  def refuse(*_: object, **__: object) -> None:
-    raise AssertionError("unpickled")
-
-  for name in ("load", "loads", "Unpickler"):
-    monkeypatch.setattr(pickle, name, refuse)
-  monkeypatch.setattr(np.lib.format, "read_array", refuse)
-
-
 def _tampered(
   path: pathlib.Path,
   arrays: dict[str, Any] = {},  # noqa: B006

@@ -106,18 +106,6 @@ def _refused(path: pathlib.Path, message: str = "") -> None:
   assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.fixture
-def no_pickle(monkeypatch) -> None:
-  """Fails the test where anything is unpickled."""
-
-  def refuse(*_: object, **__: object) -> None:
-    raise AssertionError("unpickled")
-
-  for name in ("load", "loads", "Unpickler"):
-    monkeypatch.setattr(pickle, name, refuse)
-  monkeypatch.setattr(np.lib.format, "read_array", refuse)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.0005, 0.01, 0.5, 0.999])
 def test_a_truncated_file_is_refused(tmp_path, share):
   path = tmp_path / "state"

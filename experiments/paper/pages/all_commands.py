@@ -59,6 +59,7 @@ _TOOLS = (
     "the same on more devices, by more processes",
     "`train ... --num_devices=8`, `train ... --distributed` (BUILD.md, Several processes)",
   ],
+  ["how far that scales, on paper and counted", "`studies.scaling`"],
   ["samples of it, a grid and an `.npz`", "`sample --workdir=runs/mnist --num_samples=1000`"],
   ["scores of its samples, classes, histograms", "`score --model=runs/mnist/model.safetensors`"],
   [
