@@ -102,7 +102,7 @@ def _follow(asked: _Asked) -> None:
 def _main() -> None:
   given = flags.FLAGS
   command_line.join()
-  asked = processes.agreed(lambda: (_asked(), {}))
+  asked = processes.agreed(_asked)
   if not devices.is_first():
     _follow(asked)
     return

@@ -1,7 +1,6 @@
 """What must be the same on all processes of a training, as facts that they compare."""
 
 import dataclasses
-import hashlib
 from typing import Any
 
 import jax
@@ -9,32 +8,16 @@ import jaxlib
 import numpy as np
 
 import nsn_jax
+from nsn_jax import files, origin
 
 __all__ = ["digest", "facts"]
 
 
 def digest(tree: Any) -> str:
-  """A short hash of a pytree of arrays that every process holds: structure, shapes and bits."""
-  found = hashlib.sha256()
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    array = np.asarray(leaf)
-    found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-    found.update(np.ascontiguousarray(array).tobytes())
-  return found.hexdigest()[:16]
-
-
-def _flat(name: str, value: Any) -> dict[str, str]:
-  """The fields of nested configurations, by their paths."""
-  if dataclasses.is_dataclass(value):
-    fields = [(f"{name}.{f.name}", getattr(value, f.name)) for f in dataclasses.fields(value)]
-  elif isinstance(value, tuple) and any(dataclasses.is_dataclass(part) for part in value):
-    fields = [(f"{name}[{index}]", part) for index, part in enumerate(value)]
-  else:
-    return {name: str(value)}
-  found: dict[str, str] = {}
-  for path, part in fields:
-    found |= _flat(path, part)
-  return found
+  """A short hash of a pytree of arrays that every process holds: names, shapes and bits."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+  return files.digest(arrays)[:16]
 
 
 def facts(
@@ -63,5 +46,7 @@ def facts(
     if any(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(value)):
       found[name] = f"one of digest {digest(value)}"
     else:
-      found |= _flat(name, value)
+      of_fields = dataclasses.is_dataclass(value) and not isinstance(value, type)
+      plain = dataclasses.asdict(value) if of_fields else value
+      found |= {path: str(part) for path, part in origin.flat(name, plain)}
   return found

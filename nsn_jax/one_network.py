@@ -17,6 +17,8 @@ def network_of_first(nsn: NSN) -> NSN:
 
   It is sent where it is another one, which needs as much memory again.
   """
+  if jax.process_count() == 1:
+    return nsn
   own = alike.digest(nsn)
   if all(other == own for other in processes.joined(np.asarray([own]))):
     return nsn

@@ -12,7 +12,15 @@ from nsn_jax import files
 from nsn_jax.config import NetworkConfig
 from nsn_jax.rows import Rows
 
-__all__ = ["Origin", "StateError", "check", "digest_of_some", "images_digest", "origin_of"]
+__all__ = [
+  "Origin",
+  "StateError",
+  "check",
+  "digest_of_some",
+  "flat",
+  "images_digest",
+  "origin_of",
+]
 
 #: Of the images so many are looked at, and so many values of each array: what is cheap tells other
 #: data and other networks apart, not a single value that was changed on purpose.
@@ -95,15 +103,16 @@ def check(given: Origin, expected: Origin) -> None:
 def _fields(origin: Origin) -> Iterator[tuple[str, Any]]:
   """Every value by its name, as "config.layers[0].threshold"."""
   for name, value in origin._asdict().items():
-    yield from _flat(name, json.loads(value) if name == "config" else value)
+    yield from flat(name, json.loads(value) if name == "config" else value)
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+  """The values of nested dicts and lists by their paths, as "config.layers[0].threshold"."""
   if isinstance(value, dict):
     for key, part in value.items():
-      yield from _flat(f"{name}.{key}", part)
-  elif isinstance(value, list):
+      yield from flat(f"{name}.{key}", part)
+  elif isinstance(value, list | tuple):
     for index, part in enumerate(value):
-      yield from _flat(f"{name}[{index}]", part)
+      yield from flat(f"{name}[{index}]", part)
   else:
     yield name, value

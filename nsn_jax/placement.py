@@ -7,7 +7,6 @@ the order of the devices. So a training has the same bits on 1, 2, 4, ... device
 and on one process or several.
 """
 
-import collections
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -73,19 +72,13 @@ class Placement:
     """Positions in the mesh of this process's devices."""
     me = jax.process_index()
     mine = [i for i, d in enumerate(self.mesh.devices.flat) if d.process_index == me]
-    return range(mine[0], mine[-1] + 1) if mine else range(0)
+    return range(mine[0], mine[-1] + 1)
 
   @property
   def local_shards(self) -> range:
-    """Numbers of the logical shards of this process."""
+    """Numbers of the logical shards of this process: as many as of any other."""
     m, devices = self.per_device, self.local_devices
     return range(devices.start * m, devices.stop * m)
-
-  @property
-  def most_local_shards(self) -> int:
-    """Logical shards of the process that has most of them."""
-    owners = collections.Counter(device.process_index for device in self.mesh.devices.flat)
-    return self.per_device * max(owners.values())
 
   def shard_rows(self, num_rows: int, shard: int) -> range:
     """Which of N rows logical shard number `shard` holds: as many as any other, or one more."""

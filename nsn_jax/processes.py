@@ -78,28 +78,30 @@ def arrays_of_first(arrays: Sequence[np.ndarray | jax.Array]) -> list[np.ndarray
     return [found[f"arr_{index}"] for index in range(len(found.files))]
 
 
-def agreed(check: Callable[[], tuple[_T, Mapping[str, str]]]) -> _T:
+def agreed(check: Callable[[], _T], facts: Callable[[_T], Mapping[str, str]] | None = None) -> _T:
   """What a check comes to, where it comes to something on every process, and to the same facts.
 
   What one process finds wrong is raised on all of them: none is left waiting for another.
 
   Args:
-    check: raises, or returns what it found and facts that must be the same on all processes, by
-      the name of what they are of.
+    check: raises, or returns what it found.
+    facts: of what was found, those that must be the same on all processes, by the name of what they
+      are of; a process that is alone has nobody to compare them with, and asks for none.
 
   Raises:
     ValueError: what `check` raises on another process, and for facts that differ.
     Exception: what it raises on this one.
   """
   if jax.process_count() == 1:
-    return check()[0]
+    return check()
   error: Exception | None = None
-  facts: Mapping[str, str] = {}
+  own_facts: Mapping[str, str] = {}
   try:
-    found, facts = check()
+    found = check()
+    own_facts = facts(found) if facts is not None else {}
   except Exception as raised:
     error = raised
-  told = {"error": None if error is None else str(error) or repr(error), "facts": dict(facts)}
+  told = {"error": None if error is None else str(error) or repr(error), "facts": dict(own_facts)}
   own = np.frombuffer(json.dumps(told).encode(), np.uint8)
   every = [json.loads(part.tobytes()) for part in _gathered(own)]
   if error is not None:

@@ -128,13 +128,9 @@ def count_rows(where: Placement, local: int) -> int:
   if jax.process_count() == 1:
     return local
   counts = processes.joined(np.asarray([local], np.int64))
-  num_rows, expected = int(counts.sum()), []
-  owners = [device.process_index for device in where.mesh.devices.flat]
-  for process in range(len(counts)):
-    held = [
-      shard for shard in range(where.num_shards) if owners[shard // where.per_device] == process
-    ]
-    expected.append(sum(len(where.shard_rows(num_rows, shard)) for shard in held))
+  num_rows, each = int(counts.sum()), len(where.local_shards)
+  bounds = [num_rows * each * process // where.num_shards for process in range(len(counts) + 1)]
+  expected = np.diff(bounds).tolist()
   if counts.tolist() != expected:
     raise ValueError(
       f"images: expected {expected} of {num_rows} on processes 0 to {len(counts) - 1}, as "

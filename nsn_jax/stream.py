@@ -81,7 +81,7 @@ class MapStream:
       a lower layer (float32). Those of one process are all.
     encoder: what makes the maps of it.
     place: the devices, and how many logical shards the images are cut into.
-    num_images: N, of all processes; None where this one has them all.
+    num_images: N, of all processes; 0 where this one has them all.
   """
 
   base: np.ndarray
@@ -469,8 +469,8 @@ def _held(
 ) -> MapStream:
   """The stream with its maps as the base, where they fit the budget."""
   place, shape = stream.place, stream.map_shape
-  # Decided alike by all processes: by the one that holds most.
-  most = stream.rows.most * place.most_local_shards
+  # Decided alike by all processes: by the most that one may hold.
+  most = stream.rows.most * len(place.local_shards)
   if 4 * most * int(np.prod(shape, dtype=np.int64)) > memory_budget:
     return stream
   maps = np.empty((len(stream.base), *shape), np.float32)

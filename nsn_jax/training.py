@@ -135,16 +135,19 @@ def fit_layer(
   checks.integer("num_shards", num_shards, 2)
   place = placement.place(mesh, num_shards)
 
-  def check() -> tuple[tuple[jax.Array, Any], dict[str, str]]:
+  def check() -> tuple[jax.Array, Any]:
     own_key = checks.key("key", key)
     checks.instance("layer_config", layer_config, LayerConfig)
     checks.function("report", report)
     maps = checks.feature_maps("feature_maps", feature_maps)
     checks.window(maps.shape[1:3], layer_config.kernel, layer_config.stride)
-    settings = {"num_shards": num_shards, "memory_budget_gb": _bytes(memory_budget_gb) / 1e9}
-    return (own_key, maps), alike.facts(mesh, own_key, maps, layer_config=layer_config, **settings)
+    return own_key, maps
 
-  key, feature_maps = processes.agreed(check)
+  def facts(found: tuple[jax.Array, Any]) -> dict[str, str]:
+    settings = {"num_shards": num_shards, "memory_budget_gb": _bytes(memory_budget_gb) / 1e9}
+    return alike.facts(mesh, found[0], found[1], layer_config=layer_config, **settings)
+
+  key, feature_maps = processes.agreed(check, facts)
   count = rows.count_rows(place, len(feature_maps))
   maps = stream.MapStream(
     np.asarray(feature_maps, np.float32), stream.Encoder(), place, num_images=count
@@ -221,25 +224,27 @@ def fit(
   checks.function("on_state", on_state)
   budget, place = _bytes(memory_budget_gb), placement.place(mesh, config.num_shards)
 
-  def check() -> tuple[tuple[jax.Array, Any, np.ndarray | None], dict[str, str]]:
+  def check() -> tuple[jax.Array, Any, np.ndarray | None]:
     own_key, own = checks.key("key", key), checks.images("images", images)
     of_own = None if labels is None else _check_labels(labels, len(own))
     if state is not None:
       check_state("state", state)
-    going_on = None if state is None else (state.layer, state.state)
-    return (own_key, own, of_own), alike.facts(
+    return own_key, own, of_own
+
+  def facts(found: tuple[jax.Array, Any, np.ndarray | None]) -> dict[str, str]:
+    return alike.facts(
       mesh,
-      own_key,
-      own,
+      found[0],
+      found[1],
       config=config,
       memory_budget_gb=budget / 1e9,
       labels="none" if labels is None else "given",
       initial=initial,
-      state=going_on,
+      state=None if state is None else (state.layer, state.state),
       origin="none" if state is None else str((state.basis, state.origin)),
     )
 
-  key, images, labels = processes.agreed(check)
+  key, images, labels = processes.agreed(check, facts)
   num_images = rows.count_rows(place, len(images))
   top = network.map_sizes(images.shape[1:3], config.layers)[-1]
   if top != (1, 1):

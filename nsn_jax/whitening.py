@@ -61,8 +61,17 @@ def _grams(
 
 
 @functools.partial(jax.jit, static_argnames="place")
-def _columns(rows: jax.Array, *, place: Placement) -> jax.Array:
-  return place.on_devices(lambda x: x.T[None], P(AXIS), P(AXIS))(rows)
+def _of_channel(
+  images: jax.Array, channel: jax.Array, *, place: Placement
+) -> tuple[jax.Array, jax.Array]:
+  """One channel of images [b, H, W, C] of each device, as `_grams` takes them: columns and rows."""
+
+  def taken(images: jax.Array, channel: jax.Array) -> tuple[jax.Array, jax.Array]:
+    rows = jax.lax.dynamic_index_in_dim(images, channel, 3, keepdims=False)
+    rows = rows.reshape(len(images), -1)
+    return rows.T[None], rows
+
+  return place.on_devices(taken, (P(AXIS), P()), P(AXIS))(images, channel)
 
 
 def _mean(images: Rows) -> npt.NDArray[np.float32]:
@@ -80,18 +89,18 @@ def _mean(images: Rows) -> npt.NDArray[np.float32]:
 
 
 def _covariance(
-  images: Rows, mean: npt.NDArray[np.float32], report: OnFraction
+  images: Rows, mean: npt.NDArray[np.float32], channel: int, report: OnFraction
 ) -> npt.NDArray[np.float64]:
-  """Covariance of one channel's pixels over all images [N, H*W]: [H*W, H*W]."""
-  place, flat = images.place, mean.ravel()
+  """Covariance of one channel's pixels over all images [N, H, W, C]: [H*W, H*W]."""
+  place, flat = images.place, mean[..., channel].ravel()
   num_batches = -(-images.most * 4 * flat.size // _BATCH_BYTES)
   # In float64 from batch to batch. A tree each, as shards of several devices end together.
   trees: list[TreeSum[npt.NDArray]] = [TreeSum(np.add) for _ in place.local_devices]
   shard: list[npt.NDArray] = [np.zeros([])] * len(trees)
   done = 0
   for batch in images.batches(-(-images.most // num_batches)):
-    columns = _columns(batch.base, place=place)
-    grams = _grams(columns, batch.base, flat, place.put(batch.counts), place=place)
+    columns, rows = _of_channel(batch.base, np.int32(channel), place=place)
+    grams = _grams(columns, rows, flat, place.put(batch.counts), place=place)
     found = place.local(grams)
     shard = [total + gram for total, gram in zip(shard, found.astype(np.float64), strict=True)]
     if batch.ends:
@@ -147,25 +156,26 @@ def fit_whitening(
   checks.integer("num_shards", num_shards, 2)
   place = placement.place(mesh, num_shards)
 
-  def check() -> tuple[tuple[Any, float], dict[str, str]]:
+  def check() -> tuple[Any, float]:
     own = checks.images("images", images)
     value = checks.number("epsilon", epsilon, 0.0, above=True)
     checks.function("report", report)
-    return (own, value), alike.facts(mesh, None, own, epsilon=value, num_shards=num_shards)
+    return own, value
 
-  images, epsilon = processes.agreed(check)
+  def facts(found: tuple[Any, float]) -> dict[str, str]:
+    return alike.facts(mesh, None, found[0], epsilon=found[1], num_shards=num_shards)
+
+  images, epsilon = processes.agreed(check, facts)
   rows = Rows(np.asarray(images), count_rows(place, len(images)), place)
   mean, channels = _mean(rows), images.shape[-1]
   with concurrent.futures.ThreadPoolExecutor() as pool:
     roots = []
     for channel in range(channels):
-      flat = rows.local[..., channel].reshape(len(rows.local), -1)
-      part = Rows(flat, len(rows), place)
 
       def summed(fraction: float, channel: int = channel) -> None:
         tell(0.5 * (channel + fraction) / channels)
 
-      covariance = _covariance(part, mean[..., channel], summed)
+      covariance = _covariance(rows, mean, channel, summed)
       roots.append(pool.submit(_roots, covariance, epsilon))
     for done, root in enumerate(roots, 1):
       root.result()

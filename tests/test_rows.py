@@ -69,7 +69,7 @@ def test_of_one_process_all_is_as_it_was_given():
   np.testing.assert_array_equal(processes.across(array), array)
   assert processes.of_first(b"abc") == b"abc"
   assert processes.arrays_of_first([array])[0] is array
-  assert processes.agreed(lambda: (array, {"any": "fact"})) is array
+  assert processes.agreed(lambda: array, lambda _: {"any": "fact"}) is array
   with pytest.raises(KeyError), processes.losses_told():
     raise KeyError("gloo")
   with pytest.raises(ValueError, match=r"^gloo$"), processes.losses_told():

@@ -27,26 +27,26 @@ class Leader:
     self.told = False
 
   def begin(self, *kept: pathlib.Path) -> None:
-    """Training begins, or goes on from files, those of these that are there.
+    """Training begins, or goes on from files.
 
     Raises:
       ValueError: for what another process found wrong.
     """
-    found = [path for path in kept if path.is_file()]
-    self._tell([path.name for path in found], [path.read_bytes() for path in found])
+    self._tell([path.name for path in kept], kept)
 
   def nothing_left(self) -> None:
     """The network is trained: the others may go."""
     self._tell(None, [])
 
-  def _tell(self, names: list[str] | None, contents: Sequence[bytes]) -> None:
+  def _tell(self, names: list[str] | None, kept: Sequence[pathlib.Path]) -> None:
     self.told = True
-    processes.agreed(lambda: (None, {}))
-    parts = [json.dumps(names).encode(), *contents]
-    processes.arrays_of_first([np.frombuffer(part, np.uint8) for part in parts])
+    processes.agreed(lambda: None)
+    if jax.process_count() > 1:  # The files may be large, and one alone has nobody to send them to.
+      parts = [json.dumps(names).encode(), *(path.read_bytes() for path in kept)]
+      processes.arrays_of_first([np.frombuffer(part, np.uint8) for part in parts])
 
   def _failed(self, error: Exception) -> None:
-    def fail() -> tuple[None, dict[str, str]]:
+    def fail() -> None:
       raise error
 
     if not self.told:
@@ -88,7 +88,7 @@ def follow(load: Callable[[], data.Dataset], folder: pathlib.Path) -> data.Datas
   Raises:
     ValueError: for what is wrong on another process, and any error of `load`.
   """
-  found = processes.agreed(lambda: (load(), {}))
+  found = processes.agreed(load)
   head, *contents = (np.asarray(part).tobytes() for part in processes.arrays_of_first([]))
   names = json.loads(head)
   if names is None:
