@@ -18,6 +18,7 @@ from nsn_jax.basis import Basis, coordinates
 from nsn_jax.config import LayerConfig
 from nsn_jax.factors import Coordinates
 from nsn_jax.filters import Filters
+from nsn_jax.grouped import add_sums
 from nsn_jax.host_random import generator
 from nsn_jax.network import first_map, layer_map, map_sizes
 from nsn_jax.patches import extract_patches, num_positions
@@ -254,14 +255,10 @@ def sample_patches(
   per_image = num_positions(h, kernel, stride) * num_positions(w, kernel, stride)
   num_patches = min(num_patches, stream.num_images * per_image)
 
-  def wanted(shard: int) -> int:
-    rows = place.shard_rows(stream.num_images, shard)
-    before, after = (num_patches * row // stream.num_images for row in (rows.start, rows.stop))
-    return after - before
-
-  sizes = [len(place.shard_rows(stream.num_images, shard)) for shard in range(place.num_shards)]
-  quotas = [wanted(shard) for shard in range(place.num_shards)]
-  needed = max(-(-quota // max(size, 1)) for quota, size in zip(quotas, sizes, strict=True))
+  n = stream.num_images
+  images = [place.shard_rows(n, shard) for shard in range(place.num_shards)]
+  quotas = [num_patches * x.stop // n - num_patches * x.start // n for x in images]
+  needed = max(-(-quota // max(len(x), 1)) for quota, x in zip(quotas, images, strict=True))
   each = min(max(needed, _PATCHES_PER_IMAGE), per_image)
   most = max(-(-quota // each) for quota in quotas)  # images of a shard
   # Image and position draws are the host's: the images lie there.
@@ -305,11 +302,6 @@ def sample_patches(
   return Shards(place.put(patches), place.put(valid), place)
 
 
-@jax.jit
-def _added(a: em.Statistics, b: em.Statistics) -> em.Statistics:
-  return em.add_statistics(a, b)
-
-
 def em_iteration(
   stream: MapStream, filters: Filters, config: LayerConfig
 ) -> Iterator[tuple[int, em.Statistics | None, Filters]]:
@@ -331,8 +323,8 @@ def em_iteration(
   def nothing() -> em.Statistics:
     return jax.tree.map(lambda x: place.put(np.zeros((devices, *x.shape), x.dtype)), shapes)
 
-  shards: TreeSum[em.Statistics] = TreeSum(_added)
-  parts: TreeSum[em.Statistics] = TreeSum(_added)
+  shards: TreeSum[em.Statistics] = TreeSum(add_sums)
+  parts: TreeSum[em.Statistics] = TreeSum(add_sums)
   part, since, done = nothing(), 0, 0
   for batch in stream.rows.batches(size * num_parts):
     part = accumulate(
