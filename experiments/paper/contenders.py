@@ -31,7 +31,7 @@ class Contender:
     sequential_steps: of a sample, one after the other.
     density: of held-out images by a key: the kind of number, and plain values: "layers", of each
       layer's map as `nsn_jax.density.layer_fits` has them, or "bits", of pixels.
-    is_adversarial: whether its samples may collapse.
+    family: of a baseline; None of an NSN.
     num_filters: found in each layer; None where the size is given.
     facts: what training was asked for, on what it ran, and its time in seconds.
   """
@@ -41,7 +41,7 @@ class Contender:
   num_networks: int
   sequential_steps: int
   density: Callable[[jax.Array, Images], dict[str, Any]]
-  is_adversarial: bool
+  family: baselines.Family | None
   num_filters: tuple[int, ...] | None
   facts: Mapping[str, Any]
 
@@ -120,7 +120,7 @@ def of_network(nsn: nsn_jax.NSN, facts: Mapping[str, Any]) -> Contender:
     num_networks=1,
     sequential_steps=nsn.num_layers,
     density=layer_densities,
-    is_adversarial=False,
+    family=None,
     num_filters=nsn.num_filters,
     facts=facts,
   )
@@ -141,7 +141,7 @@ def of_baseline(
     num_networks=model.num_networks,
     sequential_steps=model.sequential_steps,
     density=held_out,
-    is_adversarial=model.is_adversarial,
+    family=model.family,
     num_filters=None,
     facts=facts,
   )

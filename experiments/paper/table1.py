@@ -127,7 +127,7 @@ def make_row(
     found.append(trained)
     images = trained.sample(jax.random.key(seed), settings.num_samples)
     scores.append(judging.score(judge, images).inception_score)
-    if trained.is_adversarial:
+    if trained.family is baselines.Family.ADVERSARIAL:
       collapsed += runs.read_epochs(place)[-1]["collapsed"]
     print(f"{title}, seed {seed}: IS {scores[-1]:.2f}", flush=True)
   if not found:
@@ -143,7 +143,7 @@ def make_row(
     "num_filters": [list(one.num_filters or ()) for one in found] if size_is_found else None,
     "num_parameters": [one.num_parameters for one in found],
     "scores": scores,
-    "num_collapsed": collapsed if first.is_adversarial else None,
+    "num_collapsed": collapsed if first.family is baselines.Family.ADVERSARIAL else None,
     "num_epochs": first.facts.get("num_epochs"),
     "spread": float(np.std(finite, ddof=1)) if len(finite) > 1 else None,
     "training_seconds": float(np.mean([one.facts["seconds"] for one in found])),

@@ -16,7 +16,7 @@ from nsn_jax import extras
 extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 
 from nsn_jax.baselines.adversarial import GAN, GANState
-from nsn_jax.baselines.baseline import Baseline, Density, State, num_parameters, sample
+from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
@@ -40,6 +40,7 @@ __all__ = [
   "DivergedError",
   "Epoch",
   "EpochProgress",
+  "Family",
   "GANState",
   "PixelCNN",
   "PixelCNNState",

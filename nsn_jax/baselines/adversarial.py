@@ -11,7 +11,7 @@ import optax
 
 from nsn_jax import checks
 from nsn_jax.baselines import networks
-from nsn_jax.baselines.baseline import Baseline, Metrics
+from nsn_jax.baselines.baseline import Baseline, Family, Metrics
 
 __all__ = ["GAN", "GANState"]
 
@@ -53,7 +53,7 @@ class GAN(Baseline):
   """
 
   num_networks: ClassVar[int] = 2
-  is_adversarial: ClassVar[bool] = True
+  family: ClassVar[Family] = Family.ADVERSARIAL
   width_field: ClassVar[str | None] = "width"
 
   width: int = 64

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import enum
 import functools
 import math
 from collections.abc import Mapping
@@ -13,12 +14,27 @@ import numpy.typing as npt
 
 from nsn_jax import checks, pixel_range
 
-__all__ = ["Baseline", "Density", "Metrics", "State", "num_parameters", "sample"]
+__all__ = ["Baseline", "Density", "Family", "Metrics", "State", "num_parameters", "sample"]
 
 #: Parameters and whatever else a step changes: a pytree.
 State = Any
 #: Scalars of a step, by name.
 Metrics = Mapping[str, jax.Array]
+
+
+class Family(enum.StrEnum):
+  """What models are grouped by in tables: how the density of images comes in."""
+
+  #: Two networks play against each other; no density. Samples may collapse.
+  ADVERSARIAL = "adversarial"
+  #: A bound of it, by an approximate posterior of a latent.
+  VARIATIONAL = "variational"
+  #: A product over pixels, each given those before it.
+  AUTOREGRESSIVE = "autoregressive"
+  #: exp(-energy), up to a constant.
+  ENERGY_BASED = "energy-based"
+  #: None of these.
+  OTHER = "other"
 
 
 class Density(NamedTuple):
@@ -44,7 +60,7 @@ class Baseline(abc.ABC):
     default_epochs: that it is trained for where nobody says; on two CPU cores 60,000 grey images
       of 28x28 take about an hour then, a VAE two minutes.
     num_networks: that are trained.
-    is_adversarial: whether they play against each other, so that samples may collapse.
+    family: what tables group it with.
     width_field: the field that makes it larger or smaller; None where there is none.
     image_shape: [H, W, C].
     batch_size: images a step.
@@ -57,7 +73,7 @@ class Baseline(abc.ABC):
   title: ClassVar[str]
   default_epochs: ClassVar[int] = 10
   num_networks: ClassVar[int] = 1
-  is_adversarial: ClassVar[bool] = False
+  family: ClassVar[Family] = Family.OTHER
   width_field: ClassVar[str | None] = None
 
   image_shape: tuple[int, int, int]

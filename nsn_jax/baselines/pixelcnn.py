@@ -11,7 +11,7 @@ import numpy.typing as npt
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.baseline import Baseline, Density, Metrics
+from nsn_jax.baselines.baseline import Baseline, Density, Family, Metrics
 from nsn_jax.pixel_range import to_signed
 
 __all__ = ["PixelCNN", "PixelCNNState"]
@@ -119,6 +119,7 @@ class PixelCNN(Baseline):
 
   title: ClassVar[str] = "PixelCNN"
   default_epochs: ClassVar[int] = 5
+  family: ClassVar[Family] = Family.AUTOREGRESSIVE
   width_field: ClassVar[str | None] = "width"
 
   width: int = 32

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.baseline import Baseline, Density, Metrics
+from nsn_jax.baselines.baseline import Baseline, Density, Family, Metrics
 from nsn_jax.pixel_range import to_signed
 
 __all__ = ["VAE", "VAEState"]
@@ -65,6 +65,7 @@ class VAE(Baseline):
   title: ClassVar[str] = "VAE"
   default_epochs: ClassVar[int] = 50
   num_networks: ClassVar[int] = 2
+  family: ClassVar[Family] = Family.VARIATIONAL
   width_field: ClassVar[str | None] = "hidden"
 
   hidden: int = 500

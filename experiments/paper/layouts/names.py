@@ -2,7 +2,7 @@
 
 from nsn_jax import baselines
 
-__all__ = ["NSN", "REAL", "titles", "trainable"]
+__all__ = ["NSN", "REAL", "family", "titles", "trainable"]
 
 #: `nsn` is the data set's own preset, `nsn-plain` the one on plain images, `nsn-large` the one of
 #: more filters, `nsn-best` the one past the paper.
@@ -19,3 +19,10 @@ def trainable() -> dict[str, str]:
 def titles() -> dict[str, str]:
   """Titles, by name, of all rows, in the tables' order."""
   return {REAL: "real, held out"} | trainable()
+
+
+def family(name: str) -> str:
+  """What a row is grouped with: real images, a baseline's family, or NSN."""
+  if name == REAL:
+    return REAL
+  return str(baselines.MODELS[name].family) if name in baselines.MODELS else "NSN"

@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 BATCH = 100
 
 _LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+  ("family", lambda row: names.family(row["model"])),
   ("networks", lambda row: str(row["num_networks"])),
   ("size", lambda row: "found" if row["size_is_found"] else "given"),
   ("parameters", lambda row: _range(row["num_parameters"], "{:,.0f}")),

@@ -92,11 +92,16 @@ def best_nsn(group: Sequence[Row]) -> Row:
 
 
 def cells(group: Sequence[Row], without: Collection[str] = ()) -> list[list[str]]:
-  """The head and a line a row of a block, without some of the columns."""
+  """The head and a line a row of a block, without some columns; a family by its first row."""
   columns = [column for column in _COLUMNS if column[0] not in without]
   titles = names.titles()
-  found = [["", *(name for name, _ in columns)]]
-  found += [[titles[row["model"]], *(show(row) for _, show in columns)] for row in group]
+  found = [["", "family", *(name for name, _ in columns)]]
+  last = None
+  for row in group:
+    family = names.family(row["model"])
+    shown = "" if family == last else family
+    found.append([titles[row["model"]], shown, *(show(row) for _, show in columns)])
+    last = family
   return found
 
 
