@@ -4,14 +4,14 @@ import collections
 import functools
 import os
 import pathlib
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from nsn_jax.data import cache, decoding, pieces
+from nsn_jax.data import broken, cache, decoding, pieces
 from nsn_jax.data.dataset import (
   DataError,
   MissingSplitError,
@@ -34,12 +34,8 @@ _SPLITS = {
   "train": ("train", "training"),
   "test": ("test", "testing", "val", "valid", "validation"),
 }
-#: Share of images that may be broken: a few of a large set are left out, more are a mistake.
-_BROKEN_SHARE = 0.01
 #: A folder may be reached by so many links: two in each of 30 folders make a billion ways.
 _MAX_WAYS = 100
-#: Names and endings that a line of the log lists at most.
-_LISTED = 10
 
 
 class _Files(NamedTuple):
@@ -77,7 +73,7 @@ def source(request: Request) -> Stream:
       f"split: expected one that {str(root)!r} has as a sub-folder, got {request.split!r}"
     )
   files, others = _below(top)
-  left_out = _listed(f"{count} {kind}" for kind, count in others.most_common())
+  left_out = broken.listed(f"{count} {kind}" for kind, count in others.most_common())
   if not files:
     kinds = ", ".join(sorted(suffix[1:] for suffix in _SUFFIXES))
     raise DataError(
@@ -97,11 +93,9 @@ def source(request: Request) -> Stream:
         f"split: expected sub-folders train and test below {str(root)!r}, or {_TEST_SHARE} images "
         f"and more, of which every tenth is a test image, got {request.split!r} of fewer"
       )
-  # Of broken images as many may be as of the whole split, however few are asked for.
-  num_files, most_broken = len(files), int(_BROKEN_SHARE * len(files))
-  if request.limit is not None:
-    files = files[: request.limit + most_broken]
-    labels = None if labels is None else labels[: len(files)]
+  num_files = len(files)
+  files = files[: broken.with_spares(request.limit, num_files)]
+  labels = None if labels is None else labels[: len(files)]
   # The labels too: an empty class folder moves them without changing a file.
   identity = [num_files, cache.fingerprint(top, files), None if labels is None else labels.tolist()]
   read = functools.partial(_pieces, top, files, labels, num_files, request)
@@ -125,7 +119,7 @@ def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
       "%s: the splits are %s; other folders beside them are left out: %s",
       one_line(root),
       " and ".join(f"{split} = {path.name!r}" for split, path in found.items()),
-      one_line(_listed(unread)),
+      one_line(broken.listed(unread)),
     )
   return found
 
@@ -209,10 +203,9 @@ def _pieces(
     begun: what was decoded before.
   """
   size = _DEFAULT_SIZE if request.image_size is None else request.image_size
-  progress = begun
   # The positions, so that an item knows its label.
   starts = range(begun.seen, len(files), _BATCH)
-  for piece in pieces.decoded(
+  decoded = pieces.decoded(
     (range(start, min(start + _BATCH, len(files))) for start in starts),
     lambda position: decoding.decode(files[position], "RGB", size, str(files[position])),
     title=request.name,
@@ -220,24 +213,12 @@ def _pieces(
     begun=begun,
     wanted=request.limit,
     label_of=None if labels is None else lambda position: int(labels[position]),
-    takes_broken=True,
-  ):
-    progress = progress.after(piece)
-    if len(progress.broken) > _BROKEN_SHARE * num_files:
-      raise DataError(
-        f"{progress.broken[0][1]} ({len(progress.broken)} of {progress.seen} images are broken: "
-        f"more than {_BROKEN_SHARE:.0%} of all {num_files})"
-      )
-    yield piece
-  if progress.broken:
-    names = _listed(repr(files[at].relative_to(top).as_posix()) for at, _ in progress.broken)
-    request.remark(
-      f"{top}: left out {len(progress.broken)} of {progress.seen} images, which are broken: {names}"
-    )
-
-
-def _listed(words: Iterable[str]) -> str:
-  """Words for a line, the first of many."""
-  every = list(words)
-  more = [f"and {len(every) - _LISTED} more"] if len(every) > _LISTED else []
-  return ", ".join(every[:_LISTED] + more)
+  )
+  return broken.left_out(
+    decoded,
+    begun,
+    count=num_files,
+    place=str(top),
+    name_of=lambda position: repr(files[position].relative_to(top).as_posix()),
+    remark=request.remark,
+  )

@@ -9,7 +9,7 @@ import os
 import struct
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["Place", "locate", "read"]
+__all__ = ["Place", "count", "locate", "read"]
 
 _MAGIC = 0xBEEFC0DE
 _VERSION = 1
@@ -39,6 +39,11 @@ class Place(NamedTuple):
   size: int
 
 
+def count(file: BinaryIO) -> int:
+  """How many values the file says that it has; raises as `locate` does."""
+  return _Tree(file).count
+
+
 def locate(file: BinaryIO, limit: int | None = None) -> list[Place]:
   """Where the values are, in the order of their keys.
 
@@ -63,7 +68,11 @@ def read(file: BinaryIO, place: Place) -> bytes:
 
 
 class _Tree:
-  """The pages of a file, of which each is to be met once: so no walk through them is endless."""
+  """The pages of a file, of which each is to be met once: so no walk through them is endless.
+
+  Attributes:
+    count: of values, as the file has it.
+  """
 
   def __init__(self, file: BinaryIO):
     self._file = file
@@ -74,7 +83,7 @@ class _Tree:
       raise ValueError(f"it has pages of {page_size} bytes")
     self._page_size = page_size
     newest = max(first, self._meta(page_size), key=lambda meta: meta[-1])
-    *_, flags, depth, _, _, _, self._entries, self._root, _, _ = newest
+    *_, flags, depth, _, _, _, self.count, self._root, _, _ = newest
     if flags & _SEVERAL or depth > _MAX_DEPTH:
       raise ValueError("it holds several values a key, or is too deep")
     self._met = bytearray(self._size // page_size)
@@ -97,8 +106,8 @@ class _Tree:
         found += [self._place(number, page, at) for at in nodes]
       else:
         raise ValueError(f"page {number} is none of its tree")
-    if limit is None and len(found) != self._entries:
-      raise ValueError(f"it says {self._entries} values and has {len(found)}")
+    if limit is None and len(found) != self.count:
+      raise ValueError(f"it says {self.count} values and has {len(found)}")
     return found[:limit]
 
   def _meta(self, start: int) -> tuple[int, ...]:

@@ -71,10 +71,11 @@ def load(
       splits if there, else every tenth image is a test image; folders below them are the labels.
       The splits may be in any case, and named `training`, or `testing`, `val`, `valid` or
       `validation`; where several stand for one, the first of these is read. Links are followed. A
-      warning in the log says which folders and files of other kinds are left out, and which
-      images, that are broken; more than one of these in a hundred of the split is an error;
+      warning in the log says which folders and files of other kinds are left out;
       `npz:PATH`, arrays `images`, uint8 or float in [0, 1], [N, H, W] or [N, H, W, C], and
       optionally integers `labels` [N]; `test_images` and `test_labels` for the test split.
+      Of all but `digits` and `npz:` a broken image in a hundred is left out, and the log says
+      which; more are an error.
     split: "train" or "test". TFDS has no test split of `lfw`: every tenth image is one. That of
       `lsun/church_outdoor` is LSUN's validation split.
     data_dir: TFDS's folder, with `mnist/VERSION` and so on below it; None for TFDS's own default

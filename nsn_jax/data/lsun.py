@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Generator, Iterator, Sequence
 from typing import BinaryIO
 
-from nsn_jax.data import cache, decoding, lmdb_file, pieces, tfds_source
+from nsn_jax.data import broken, cache, decoding, lmdb_file, pieces, tfds_source
 from nsn_jax.data.dataset import DataError, Piece, Progress, Request, Stream
 
 __all__ = ["source"]
@@ -30,7 +30,8 @@ def source(category: str, request: Request) -> Stream:
   Else TFDS is asked to prepare it. LSUN's validation images are the test split.
 
   Raises:
-    DataError: the data are not there and cannot be prepared; when read: they are damaged.
+    DataError: the data are not there and cannot be prepared; when read: they are damaged, or more
+      than one image in a hundred is broken.
   """
   root = tfds_source.data_folder(request)
   spec = tfds_source.Spec(
@@ -55,15 +56,25 @@ def _pieces(folder: pathlib.Path, request: Request, begun: Progress) -> Generato
   expected = f"data_dir: expected an LMDB of LSUN in {str(folder)!r}"
   try:
     with (folder / "data.mdb").open("rb") as file:
-      places = lmdb_file.locate(file, request.limit)
+      count = lmdb_file.count(file)
+      places = lmdb_file.locate(file, broken.with_spares(request.limit, count))
       if not places:
         raise DataError(f"data_dir: expected images in {str(folder)!r}, got an empty database")
-      yield from pieces.decoded(
+      decoded = pieces.decoded(
         _values(file, places[begun.seen :]),
         lambda image: decoding.decode(image, "RGB", size, f"an image of {folder.name}"),
         title=folder.name,
         count=len(places),
         begun=begun,
+        wanted=request.limit,
+      )
+      yield from broken.left_out(
+        decoded,
+        begun,
+        count=count,
+        place=str(folder),
+        name_of=lambda position: f"value {position}",
+        remark=request.remark,
       )
   except DataError:
     raise

@@ -40,9 +40,10 @@ def decoded(
   begun: Progress,
   wanted: int | None = None,
   label_of: Callable[[_Item], int] | None = None,
-  takes_broken: bool = False,
 ) -> Generator[Piece]:
   """Decodes items in threads, with a progress bar on a terminal.
+
+  Items that `decode_item` calls broken are left out, and told in the pieces.
 
   Args:
     batches: the items after those that are done with, in order; how they are divided tells only
@@ -53,16 +54,13 @@ def decoded(
     begun: what was decoded before.
     wanted: number of images in all after which nothing more is decoded; None for all.
     label_of: gives an image's label, in int32; None where there are none.
-    takes_broken: whether items that `decode_item` calls broken are left out, and told in the
-      pieces; else the first is an error.
 
   Yields:
     Pieces of at most 1,024 items and, but for a single image, 16 MB. Their images are overwritten
     by those of the next piece.
 
   Raises:
-    DataError: images of different shapes, more or fewer items than `count`; for a broken image
-      where these are not taken.
+    DataError: images of different shapes, more or fewer items than `count`.
   """
   seen, kept, shape = begun.seen, begun.kept, begun.shape
   if kept == wanted:
@@ -76,8 +74,9 @@ def decoded(
     found = None if label_of is None else np.array(labels, np.int32)
     return Piece(images[:filled], found, seen - first, broken)
 
+  total = count if wanted is None else min(count, wanted)
   # disable=None: off where stderr is no terminal. delay: no bar for what takes a moment.
-  bar = tqdm.tqdm(total=count, initial=seen, desc=title, unit="image", disable=None, delay=1.0)
+  bar = tqdm.tqdm(total=total, initial=seen, desc=title, unit="image", disable=None, delay=1.0)
   num_threads = min(_MAX_THREADS, 4 + (os.cpu_count() or 1))
   pool = concurrent.futures.ThreadPoolExecutor(num_threads, initializer=decoding.begin_thread)
   with bar, decoding.without_pillows_warnings(), contextlib.ExitStack() as ending:
@@ -88,8 +87,6 @@ def decoded(
       if seen == count:
         raise DataError(f"{title}: expected {count} images, got more")
       if isinstance(found, decoding.BrokenImageError):
-        if not takes_broken:
-          raise found
         broken.append((seen, str(found)))
       else:
         shape = found.shape if shape is None else shape

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nsn_jax.data import cache, decoding, pieces
+from nsn_jax.data import broken, cache, decoding, pieces
 from nsn_jax.data.dataset import DataError, Piece, Progress, Request, Stream
 
 __all__ = ["Spec", "data_folder", "is_prepared", "source"]
@@ -114,7 +114,8 @@ def _pieces(spec: Spec, request: Request, root: pathlib.Path, begun: Progress) -
   positions = np.arange(count)
   if spec.test_split is None:
     positions = positions[(positions % _TEST_SHARE == 0) == is_test]
-  positions = positions[: request.limit]
+  in_all = len(positions)
+  positions = positions[: broken.with_spares(request.limit, in_all)]
   size = spec.image_size if request.image_size is None else request.image_size
   if not len(positions):
     raise DataError(
@@ -122,13 +123,22 @@ def _pieces(spec: Spec, request: Request, root: pathlib.Path, begun: Progress) -
       "got none"
     )
   try:
-    yield from pieces.decoded(
+    decoded = pieces.decoded(
       batches(positions[begun.seen :].tolist()),
       lambda r: decoding.decode(r["image"], spec.mode, size, f"an image of {spec.name}"),
       title=spec.name,
       count=len(positions),
       begun=begun,
+      wanted=request.limit,
       label_of=_label if spec.has_labels else None,
+    )
+    yield from broken.left_out(
+      decoded,
+      begun,
+      count=in_all,
+      place=f"{spec.name}, split {tfds_split!r}",
+      name_of=lambda position: f"record {positions[position]}",
+      remark=request.remark,
     )
   except DataError:
     raise

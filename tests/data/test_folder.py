@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nsn_jax import data
-from nsn_jax.data import folder
+from nsn_jax.data import broken, folder
 from tests.data.helpers import black_png, flat, save
 
 
@@ -326,7 +326,7 @@ def test_a_limit_hides_no_broken_folder(tmp_path):
 
 
 def test_no_more_than_ten_are_named(tmp_path, warnings, monkeypatch):
-  monkeypatch.setattr(folder, "_BROKEN_SHARE", 0.5)
+  monkeypatch.setattr(broken, "_SHARE", 0.5)
   _folder_with_broken(tmp_path, 250, range(0, 40, 2))
   data.load(f"folder:{tmp_path}")
   assert "left out 18 of 225 images" in warnings[0] and warnings[0].endswith("and 8 more")

@@ -70,6 +70,20 @@ def test_lsun_that_was_cut_off_is_one_line(tmp_path):
       data.load("lsun/church_outdoor", data_dir=tmp_path)
 
 
+def test_a_few_broken_images_of_lsun_are_left_out_and_told(tmp_path, warnings):
+  lmdb = pytest.importorskip("lmdb", reason="needs the package lmdb")
+  folder = tmp_path / "church_outdoor_train_lmdb"
+  _write_lmdb(folder, {b"%03d" % i: flat(i % 200) for i in range(200)})
+  with lmdb.open(str(folder)) as database, database.begin(write=True) as writing:
+    writing.put(b"003", b"no image")
+  for _ in range(2):  # decoded, and out of the cache
+    assert len(data.load("lsun/church_outdoor", data_dir=tmp_path, image_size=4).images) == 199
+  told = f"{folder}: left out 1 of 200 images, which are broken: value 3"
+  assert warnings == [told, told]
+  few = data.load("lsun/church_outdoor", data_dir=tmp_path, image_size=4, limit=5).images
+  np.testing.assert_allclose(few[:, 2, 2, 0], [0, 1, 2, 4, 5], atol=3)
+
+
 def test_what_is_no_image_in_lsun_is_one_line(tmp_path):
   lmdb = pytest.importorskip("lmdb", reason="needs the package lmdb")
   folder = tmp_path / "church_outdoor_train_lmdb"

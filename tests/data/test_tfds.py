@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nsn_jax import data
-from nsn_jax.data import tfds_source
+from nsn_jax.data import broken, tfds_source
 from tests.data.helpers import Records, black_png
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -47,6 +47,34 @@ def test_lsun_test_split_is_the_validation_split(fake_tfds):
   church = data.load("lsun/church_outdoor", data_dir=fake_tfds[0], split="test")
   assert church.images.shape == (25, 64, 64, 3) and church.labels is None
   assert fake_tfds[1] == [("lsun/church_outdoor", "validation")]
+
+
+def test_a_few_broken_records_are_left_out_and_told(fake_tfds, monkeypatch, warnings):
+  whole = data.load("lfw", data_dir=fake_tfds[0]).images
+  opened = tfds_source._open
+
+  def damaged(*arguments):
+    count, batches = opened(*arguments)
+
+    def broken_batches(positions):
+      for batch in batches(positions):
+        yield [{"image": b"no image"} if r["label"] == 3 else r for r in batch]
+
+    return count, broken_batches
+
+  monkeypatch.setattr(tfds_source, "_open", damaged)
+  (fake_tfds[0] / "lfw" / "1.0.0" / "dataset_info.json").write_text('{"other": 1}')
+  with pytest.raises(data.DataError, match=r"an image of lfw: expected .*3 of 22 images are bro"):
+    data.load("lfw", data_dir=fake_tfds[0])
+  monkeypatch.setattr(broken, "_SHARE", 0.2)
+  images = data.load("lfw", data_dir=fake_tfds[0]).images
+  assert warnings == [
+    "lfw, split 'train': left out 3 of 22 images, which are broken: record 3, record 13, record 23"
+  ]
+  kept = [i for i, record in enumerate(i for i in range(25) if i % 10) if record % 10 != 3]
+  np.testing.assert_array_equal(images, whole[kept])
+  few = data.load("lfw", data_dir=fake_tfds[0], limit=4).images
+  np.testing.assert_array_equal(few, whole[kept][:4])
 
 
 def test_tfds_cache_needs_no_opening_and_sees_changed_files(fake_tfds):
