@@ -195,7 +195,11 @@ def draw(key: jax.Array, sampler: Sampler, num_samples: int) -> Drawn:
 
 
 def reference(
-  network: Network, train: npt.NDArray[np.uint8], held_out: npt.NDArray[np.uint8]
+  network: Network,
+  train: npt.NDArray[np.uint8],
+  held_out: npt.NDArray[np.uint8],
+  *,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> Reference:
   """What images are compared with, by one network.
 
@@ -203,19 +207,27 @@ def reference(
     network: that judges.
     train: uint8 [N, H, W, C], what the models were trained on.
     held_out: uint8 [M, H, W, C], real images that none of them saw.
+    mesh: devices of this process that share what the network does; None for the default one.
   """
-  features = network.outputs(train).features
+  features = network.outputs(train, mesh=mesh).features
   distances = nearest(train, held_out).distance
   return Reference(network, train, distances, features, feature_statistics(features))
 
 
-def evaluate(key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]) -> Evaluation:
+def evaluate(
+  key: jax.Array,
+  against: Reference,
+  images: npt.NDArray[np.uint8],
+  *,
+  mesh: jax.sharding.Mesh | None = None,
+) -> Evaluation:
   """Scores uint8 images [N, H, W, C], at least 10.
 
   Args:
     key: PRNG key; decides KID's subsets and which images precision and recall are taken of.
     against: the real images.
     images: to score.
+    mesh: as of `reference`.
 
   Returns:
     All scores. Of precision and recall both sets are cut to 10,000, or to the smaller of the two.
@@ -226,7 +238,7 @@ def evaluate(key: jax.Array, against: Reference, images: npt.NDArray[np.uint8]) 
   key = checks.key("key", key)
   check_count("images", len(images))
   kid_key, real_key, found_key = jax.random.split(key, 3)
-  outputs = against.network.outputs(images)
+  outputs = against.network.outputs(images, mesh=mesh)
   score = inception_score(
     outputs.probabilities, num_splits=LEAST_IMAGES, key=jax.random.key(_ORDER_SEED)
   )

@@ -86,4 +86,5 @@ def _discrepancy(real: npt.NDArray[np.float64], generated: npt.NDArray[np.float6
 def _kernel(
   left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-  return (left @ right.T / left.shape[1] + 1.0) ** 3
+  base = left @ right.T / left.shape[1] + 1.0
+  return base * base * base  # numpy's power takes two thirds of a scoring's time

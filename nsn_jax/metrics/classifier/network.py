@@ -111,13 +111,20 @@ class Classifier:
   image_shape: tuple[int, int, int] = dataclasses.field(metadata={"static": True})
   architecture: Architecture = dataclasses.field(metadata={"static": True})
 
-  def outputs(self, images: inputs.Array, *, batch_size: int = 1000) -> outputs.Outputs:
+  def outputs(
+    self,
+    images: inputs.Array,
+    *,
+    batch_size: int = 1000,
+    mesh: jax.sharding.Mesh | None = None,
+  ) -> outputs.Outputs:
     """Features, all >= 0, and logits of images.
 
     Args:
       images: uint8 [N, H, W, C], 0-255, of the shape the classifier was trained on; N may be 0.
-      batch_size: images on the device at a time, >= 1. It does not change the result beyond the
+      batch_size: images on a device at a time, >= 1. It does not change the result beyond the
         rounding of float32.
+      mesh: devices of this process that share the images; None for the default one.
 
     Returns:
       Outputs on the host; D is the architecture's `num_features`.
@@ -127,11 +134,13 @@ class Classifier:
     """
     inputs.images("images", images, self.image_shape)
     return outputs.stream(
-      lambda batch: _forward(self, batch),
+      _forward,
+      self,
       images,
       batch_size,
       self.architecture.num_features,
       self.num_classes,
+      mesh,
     )
 
 
@@ -157,7 +166,6 @@ def accuracy(
   return float(np.mean(guesses == np.asarray(labels)))
 
 
-@jax.jit
 def _forward(classifier: Classifier, images: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Features and logits of one batch, uint8 [batch_size, H, W, C]."""
   network = ConvNet(classifier.architecture, classifier.num_classes)

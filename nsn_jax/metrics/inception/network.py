@@ -114,13 +114,16 @@ class Inception:
   convolutions: Weights
   classes: jax.Array
 
-  def outputs(self, images: inputs.Array, *, batch_size: int = 50) -> outputs.Outputs:
+  def outputs(
+    self, images: inputs.Array, *, batch_size: int = 50, mesh: jax.sharding.Mesh | None = None
+  ) -> outputs.Outputs:
     """Features (the averages before the logits, D = 2048) and 1,008 logits of images.
 
     Args:
       images: uint8 [N, H, W, C], 0-255, C of 1 (taken as grey) or 3, of any size; N may be 0. They
         are resized to 299x299 as TensorFlow 1 did.
-      batch_size: images on the device at a time, >= 1.
+      batch_size: images on a device at a time, >= 1.
+      mesh: devices of this process that share the images; None for the default one.
 
     Returns:
       Outputs on the host.
@@ -131,9 +134,7 @@ class Inception:
     inputs.images("images", images)
     if images.shape[-1] not in (1, 3):
       raise ValueError(f"images: expected 1 or 3 channels, got shape {tuple(images.shape)}")
-    return outputs.stream(
-      lambda batch: _forward(self, batch), images, batch_size, NUM_FEATURES, NUM_LOGITS
-    )
+    return outputs.stream(_forward, self, images, batch_size, NUM_FEATURES, NUM_LOGITS, mesh)
 
 
 def fold(
@@ -295,7 +296,6 @@ def activations(network: Inception, x: jax.Array) -> dict[str, jax.Array]:
   return found
 
 
-@jax.jit
 def _forward(network: Inception, images: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Features and logits of one batch, uint8 [batch_size, H, W, C]."""
   found = activations(network, prepare(images))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nsn_jax import metrics
+from nsn_jax.metrics import outputs
 from nsn_jax.metrics.classifier import network
 
 
@@ -77,11 +78,11 @@ def test_max_pool_of_odd_sizes(side):
 
 def test_outputs_compile_once(tiny, noise):
   images, _ = noise
-  before = network._forward._cache_size()
+  before = outputs._forward._cache_size()
   for num_images in (40, 23, 13, 1):
     tiny.outputs(images[:num_images], batch_size=13)
   tiny.outputs(images, batch_size=13)
-  assert network._forward._cache_size() == before + 1
+  assert outputs._forward._cache_size() == before + 1
 
 
 def test_classifier_is_a_pytree(tiny, noise):
