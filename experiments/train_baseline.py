@@ -1,10 +1,16 @@
 """Trains a baseline, a GAN, a VAE or a PixelCNN, and keeps its score's curve over training.
 
     python -m experiments.train_baseline --model=dcgan --dataset=mnist --workdir=runs/dcgan
+    python -m experiments.train_baseline --model=vae --options=latent=50 --dataset=mnist --workdir=w
     python -m experiments.train_baseline --workdir=runs/dcgan --resume     # goes on after Ctrl-C
 
 What the folder then holds: see `experiments.common.baseline_training`.
 """
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -25,6 +31,9 @@ def _define_flags() -> None:
     "Channels of a GAN's first layer and of a PixelCNN, hidden width of a VAE.",
     lower_bound=1,
   )
+  flags.DEFINE_list(
+    "options", [], "Fields of the model as the library's reference has them, NAME=VALUE,NAME=VALUE."
+  )
   flags.DEFINE_integer("score_every", 1, "Epochs between two scores; 0 for none.", lower_bound=0)
   flags.DEFINE_integer("score_samples", 10_000, "Samples that are scored.", lower_bound=100)
   command_line.define_scenes()
@@ -40,12 +49,12 @@ def _main() -> None:
     raise ValueError(
       f"model: expected one of {', '.join(baselines.MODELS)}, got none: give --model=..."
     )
-  options = stored.get("options", {})
+  options = _options(model, given.options) or stored.get("options", {})
   if given.width is not None:
     field = baselines.MODELS[model].width_field
     if field is None:
       raise ValueError(f"width: expected none, as {model} has no width, got {given.width}")
-    options = {field: given.width}
+    options = {**options, field: given.width}
   baseline_training.train(
     folder,
     runs.BaselineTraining(
@@ -61,6 +70,22 @@ def _main() -> None:
     resume=given.resume,
     overwrite=given.overwrite,
   )
+
+
+def _options(model: str, given: Sequence[str]) -> dict[str, Any]:
+  """The fields that a command line gives, whose values the model checks."""
+  fields = [field.name for field in dataclasses.fields(baselines.MODELS[model])]
+  fields.remove("image_shape")  # the data's
+  found = {}
+  for part in given:
+    name, equals, value = part.partition("=")
+    if not equals or name not in fields:
+      raise ValueError(f"options: expected NAME=VALUE of {', '.join(fields)}, got {part!r}")
+    try:
+      found[name] = json.loads(value)
+    except ValueError:
+      found[name] = value  # a word
+  return found
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import train_baseline
 from experiments.common import baseline_training, judging, provenance, runs, workdir
 from nsn_jax import baselines, data, files, metrics
 
@@ -303,3 +304,18 @@ def test_too_few_samples_are_told_of_before_anything_is_trained(tmp_path, monkey
   monkeypatch.setattr(judging, "judge", lambda *_, **__: pytest.fail("trained a judge"))
   with pytest.raises(ValueError, match=r"score_samples: expected at least 10, .* got 9"):
     _train(tmp_path, score_samples=9, **SETTINGS)
+
+
+def test_a_models_fields_are_options():
+  found = train_baseline._options("vae", ["hidden=7", "learning_rate=1e-4"])
+  assert found == {"hidden": 7, "learning_rate": 1e-4}
+  assert type(found["hidden"]) is int and baselines.make("vae", (8, 8, 1), **found).hidden == 7
+  assert train_baseline._options("vae", []) == {}
+  for wrong in ("hiden=7", "hidden", "image_shape=3", "=3", ""):
+    with pytest.raises(ValueError, match=r"options: expected NAME=VALUE of .*hidden.*, got"):
+      train_baseline._options("vae", [wrong])
+  # What a word or a fraction means is the model's to say.
+  for value in ("many", "1.5"):
+    options = train_baseline._options("vae", [f"hidden={value}"])
+    with pytest.raises(ValueError, match="hidden: expected an integer"):
+      baselines.make("vae", (8, 8, 1), **options)
