@@ -82,7 +82,7 @@ def find_basis(key: jax.Array, patches: jax.Array) -> Basis | None:
   most = min(_MOST, flat.shape[0] // 2, int(num_values / _WORTH) - _NUM_RANDOM) // _STEP * _STEP
   if most < _STEP:
     return None
-  center = numerics.column_sums(flat) / len(flat)
+  center = numerics.column_means(flat)
   range_key, random_key = jax.random.split(key)
   flat = flat - center
   leading, power = range_finder(range_key, flat, size=most)

@@ -204,7 +204,7 @@ def _about_mean(
     values = jnp.dot(values, position, precision=numerics.PRECISION)
   values = _with_neighbours(values, context)
   rows = values.reshape(-1, values.shape[-1])
-  center = numerics.column_sums(rows) / len(rows)
+  center = numerics.column_means(rows)
   return rows - center, center
 
 

@@ -179,11 +179,14 @@ def project(filters: Filters, axis: str | None = None) -> Projection:
   k = filters.num_filters
   flat = filters.mean.reshape(k, -1)
   born = jnp.isfinite(filters.variance)
-  total = numerics.column_sums(jnp.where(born[:, None], flat, 0.0))
   count = jnp.sum(born)
   if axis is not None:
-    total, count = jax.lax.psum((total, count), axis)
-  center = total / jnp.maximum(count, 1)
+    count = jax.lax.psum(count, axis)
+  # As `numerics.column_means`, of the born ones.
+  share = jnp.full(k, 1.0 / jnp.maximum(count, 1))
+  center = numerics.column_sums(jnp.where(born[:, None], flat, 0.0), share)
+  if axis is not None:
+    center = jax.lax.psum(center, axis)
   mean = flat - center
   precision = 1.0 / filters.variance
   bias = -0.5 * (jnp.sum(mean * mean, axis=1) * precision + jnp.log(filters.variance))

@@ -142,7 +142,7 @@ def _counts(valid: jax.Array) -> jax.Array:
 
 def _squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
   """||a_i - b_j||^2 of rows [n, D] and [m, D], about b's mean: float32 [n, m]."""
-  center = numerics.column_sums(b) / len(b)
+  center = numerics.column_means(b)
   a, b = a - center, b - center
   product = jnp.dot(a, b.T, precision=numerics.PRECISION)
   return jnp.maximum(jnp.sum(a * a, 1)[:, None] - 2.0 * product + jnp.sum(b * b, 1), 0.0)

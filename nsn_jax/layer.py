@@ -128,12 +128,15 @@ def _begun(
   """Patches about their mean, the mean, and a bank of one filter."""
 
   def centred(patches: Shards) -> tuple[jax.Array, jax.Array]:
-    def rows(values: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
-      weight = valid.astype(jnp.float32)  # filling is 0, and counts as little
-      return numerics.column_sums(values, weight), jnp.sum(weight)
+    def count(valid: jax.Array) -> jax.Array:
+      return jnp.sum(valid.astype(jnp.float32))  # filling is 0, and counts as little
 
-    sums, count = placement.total(placement.each(rows, patches.values, patches.valid))
-    center = sums / count
+    share = 1.0 / placement.total(placement.each(count, patches.valid))
+
+    def part(values: jax.Array, valid: jax.Array) -> jax.Array:
+      return numerics.column_sums(values, share * valid)  # as `numerics.column_means`
+
+    center = placement.total(placement.each(part, patches.values, patches.valid))
     return patches.values - center, center
 
   place = patches.place

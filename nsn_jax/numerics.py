@@ -3,7 +3,14 @@
 import jax
 import jax.numpy as jnp
 
-__all__ = ["PRECISION", "SAFE_DISTANCE_SHARE", "VARIANCE_FLOOR", "column_sums", "unfused"]
+__all__ = [
+  "PRECISION",
+  "SAFE_DISTANCE_SHARE",
+  "VARIANCE_FLOOR",
+  "column_means",
+  "column_sums",
+  "unfused",
+]
 
 #: Matrix products that a distance depends on. Accelerators would otherwise round float32 operands
 #: to bfloat16 (TPU) or TF32 (GPU), which leaves three digits of a similarity.
@@ -39,3 +46,12 @@ def column_sums(rows: jax.Array, weight: jax.Array | None = None) -> jax.Array:
   weight = jnp.ones(len(rows), jnp.float32) if weight is None else weight
   flat = rows.reshape(len(rows), -1)
   return jnp.dot(weight[None], flat, precision=PRECISION).reshape(rows.shape[1:])
+
+
+def column_means(rows: jax.Array) -> jax.Array:
+  """Means of [n, ...] over rows, [...], as `column_sums` of weights 1 / n.
+
+  A division after the sum would have one rounding with the subtraction that follows it in some of
+  the values, and two in others: which ones depends on how the threads share them.
+  """
+  return column_sums(rows, jnp.full(len(rows), 1.0 / len(rows), jnp.float32))

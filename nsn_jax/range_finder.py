@@ -25,7 +25,8 @@ def range_finder(key: jax.Array, rows: jax.Array, *, size: int) -> tuple[jax.Arr
   """
   # Transposed by programs of their own (`nsn_jax.threads`).
   q, along = _leading(key, rows.T, rows, size=size)
-  return _turned(q, along.T, along)
+  directions, power = _turned(q, along.T, along)
+  return directions.T, power
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -42,4 +43,4 @@ def _leading(
 @jax.jit
 def _turned(q: jax.Array, columns: jax.Array, along: jax.Array) -> tuple[jax.Array, jax.Array]:
   power, turn = jnp.linalg.eigh(_dot(columns, along))
-  return _dot(q, turn[:, ::-1]).T, jnp.maximum(power[::-1], 0.0)
+  return _dot(q, turn[:, ::-1]), jnp.maximum(power[::-1], 0.0)

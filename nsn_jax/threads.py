@@ -1,8 +1,9 @@
 """What is computed must not depend on how many CPU cores there are.
 
-XLA's products and sums along rows have the same bits on any number of threads; products that sum
-over the rows of both factors, and sums of columns, do not, and are written otherwise where training
-needs them (`numerics`). LAPACK's, within XLA and of numpy, are those of one thread.
+XLA's products and sums along rows have the same bits on any number of threads. Products that sum
+over the rows of both factors do not, nor do those whose result is transposed by the same program,
+sums of columns, and a quotient that something is added to: they are written otherwise where
+training needs them (`numerics`). LAPACK's, within XLA and of numpy, are those of one thread.
 """
 
 import contextlib
