@@ -15,10 +15,11 @@ from nsn_jax import extras
 
 extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 
-from nsn_jax.baselines.adversarial import GAN, GANState
+from nsn_jax.baselines.adversarial import AdversarialModel, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.gan import GAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.registry import MODELS, make
@@ -34,6 +35,7 @@ __all__ = [
   "MODELS",
   "VAE",
   "WGAN",
+  "AdversarialModel",
   "Baseline",
   "Checkpoints",
   "Density",

@@ -9,27 +9,32 @@ import pytest
 from tests.baselines.helpers import KEY, begun, small
 
 
-@pytest.mark.parametrize("name", ["dcgan", "wgan", "lsgan"])
+@pytest.mark.parametrize("name", ["gan", "dcgan", "wgan", "lsgan"])
 def test_a_step_equals_plain_gradients(name, images):
   model = small(name, **({"head_start": 0, "critic_steps": 1} if name == "wgan" else {}))
   state = begun(model)
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   found, metrics = jax.jit(model.step)(KEY, state, batch)
-  noise = model.noise(KEY, 5)
+  noise_key, critic_key, generator_key = (
+    jax.random.split(KEY, 3) if model.critic_draws else (KEY, None, None)
+  )
+  real_key, fake_key = jax.random.split(critic_key) if model.critic_draws else (None, None)
+  noise = model.noise(noise_key, 5)
 
   def make(generator):
     return model._generate(generator, state.moments, noise)
 
   def critic_loss(critic):
     fake = jax.lax.stop_gradient(make(state.generator)[0])
-    return model.critic_loss(model._scores(critic, batch), model._scores(critic, fake), batch, fake)
+    scores = model._judge(real_key, critic, batch), model._judge(fake_key, critic, fake)
+    return model.critic_loss(*scores, batch, fake)
 
   loss, gradient = jax.jit(jax.value_and_grad(critic_loss))(state.critic)
   updates, _ = model.optimizer().update(gradient, state.critic_optimizer)
   critic = model.constrain(optax.apply_updates(state.critic, updates))
 
   def generator_loss(generator):
-    return model.generator_loss(model._scores(critic, make(generator)[0]))
+    return model.generator_loss(model._judge(generator_key, critic, make(generator)[0]))
 
   other_loss, gradient = jax.jit(jax.value_and_grad(generator_loss))(state.generator)
   updates, _ = model.optimizer().update(gradient, state.generator_optimizer)
