@@ -111,6 +111,11 @@ class AdversarialModel(Baseline):
     """What images are made of: uniform in [-1, 1], [num_samples, noise_size]."""
     return jax.random.uniform(key, (num_samples, self.latent), jnp.float32, minval=-1.0)
 
+  def prepare(self, state: GANState, images: jax.Array) -> GANState:
+    """The state that a step goes out from: the first one may learn of the data by its batch."""
+    del images
+    return state
+
   def constrain(self, critic: Any) -> Any:
     """The critic's parameters after a step, brought back to where they are allowed."""
     return critic
@@ -198,6 +203,7 @@ class AdversarialModel(Baseline):
       The state after it, and `critic_loss`, `generator_loss`, both before it, and what else the
       generator's objective tells.
     """
+    state = self.prepare(state, images)
     keys = jax.random.split(key, 3) if self.critic_draws else (key, None, None)
     noise_key, critic_key, generator_key = keys
     noise = self.noise(noise_key, len(images))

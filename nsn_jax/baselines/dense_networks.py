@@ -9,8 +9,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-__all__ = ["DenseGenerator", "Maxout", "MaxoutCritic"]
+__all__ = ["LAST", "DenseGenerator", "Maxout", "MaxoutCritic"]
 
+#: Name of the generator's layer that makes pixels.
+LAST = "pixels"
 #: Weights are uniform within these at first.
 _GENERATOR_REACH, _CRITIC_REACH = 0.05, 0.005
 #: Shares of values that dropout sets to 0: of pixels, and of what layers give.
@@ -52,7 +54,8 @@ class DenseGenerator(nn.Module):
     x = noise
     for _ in range(2):
       x = nn.relu(nn.Dense(self.width, kernel_init=_within(_GENERATOR_REACH))(x))
-    x = nn.Dense(math.prod(self.image_shape), kernel_init=_within(_GENERATOR_REACH))(x)
+    values = math.prod(self.image_shape)
+    x = nn.Dense(values, kernel_init=_within(_GENERATOR_REACH), name=LAST)(x)
     return jnp.tanh(x / 2).reshape(-1, *self.image_shape)  # 2 sigmoid - 1
 
 

@@ -11,7 +11,7 @@ import optax
 
 from nsn_jax import checks
 from nsn_jax.baselines import dense_networks, momentum
-from nsn_jax.baselines.adversarial import AdversarialModel
+from nsn_jax.baselines.adversarial import AdversarialModel, GANState
 
 __all__ = ["GAN"]
 
@@ -26,10 +26,10 @@ class GAN(AdversarialModel):
   uniform noise of variance 1, gradient descent of rate 0.1 that falls by a factor 1.000004 a step,
   momentum that rises from 0.5 to 0.7 over 250 epochs of 500 steps.
 
-  We depart from that code: the generator's last bias begins at 0, not at the log-odds of the data's
-  mean, as a state is begun without data; the generator meets the critic after its step and by
-  dropout of its own, as Algorithm 1 has it, where the code takes both steps at once; and the rate
-  has no floor, which there is one of 1e-6 that takes 2.9 million steps.
+  We depart from that code: the generator's last bias begins at the log-odds of the first batch's
+  mean, not of all data's, as a state is begun without data; the generator meets the critic after
+  its step and by dropout of its own, as Algorithm 1 has it, where the code takes both steps at
+  once; and the rate has no floor, which there comes after 2.9 million steps.
 
   Attributes:
     image_shape: [H, W, C].
@@ -88,6 +88,15 @@ class GAN(AdversarialModel):
   def generator_loss(self, fake_scores: jax.Array) -> jax.Array:
     """Cross-entropy of generated taken for real."""
     return jax.nn.softplus(-fake_scores).mean()
+
+  def prepare(self, state: GANState, images: jax.Array) -> GANState:
+    """Before the first step, untrained images become the mean of its batch."""
+    pixels = (images.sum(axis=0) + len(images)).ravel() / 2
+    # As if half an image more had been white, and half black: log-odds stay finite.
+    odds = jnp.log(pixels + 0.5) - jnp.log(len(images) - pixels + 0.5)
+    last = dict(state.generator[dense_networks.LAST])
+    last["bias"] = jnp.where(state.step == 0, odds, last["bias"])
+    return state._replace(generator={**state.generator, dense_networks.LAST: last})
 
   def rate(self, step: jax.Array) -> jax.Array:
     """Of a step, float32 of its number from 0."""

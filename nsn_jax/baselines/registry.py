@@ -5,6 +5,7 @@ from typing import Any
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.gan import GAN
+from nsn_jax.baselines.info_gan import InfoGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN
 from nsn_jax.baselines.vae import VAE
@@ -18,6 +19,7 @@ MODELS: dict[str, type[Baseline]] = {
   "dcgan": DCGAN,
   "wgan": WGAN,
   "lsgan": LSGAN,
+  "infogan": InfoGAN,
   "vae": VAE,
   "pixelcnn": PixelCNN,
 }

@@ -12,6 +12,7 @@ KEY = jax.random.key(0)
 SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
 _OPTIONS = {
   "gan": {"width": 6, "pieces": 3, "latent": 3},
+  "infogan": {"width": 2, "latent": 3, "categories": 3, "continuous": 1},
   "vae": {"hidden": 6, "latent": 3},
   "pixelcnn": {"width": 3, "num_layers": 2},
 }

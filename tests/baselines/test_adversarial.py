@@ -15,6 +15,7 @@ def test_a_step_equals_plain_gradients(name, images):
   state = begun(model)
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   found, metrics = jax.jit(model.step)(KEY, state, batch)
+  state = model.prepare(state, batch)
   noise_key, critic_key, generator_key = (
     jax.random.split(KEY, 3) if model.critic_draws else (KEY, None, None)
   )
@@ -51,6 +52,35 @@ def test_a_step_equals_plain_gradients(name, images):
   for one, other in zip(*map(jax.tree.leaves, (found.moments, expected)), strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
   assert int(found.step) == 1
+
+
+@pytest.mark.parametrize("name", ["gan", "dcgan", "infogan"])
+def test_a_small_step_lowers_what_each_network_minimises(name, images):
+  # By Adam a weight moves by the rate, by descent by the rate times its gradient.
+  rates = {"learning_rate": 0.1 if name == "gan" else 1e-4}
+  model = small(name, **rates, **({"generator_rate": 1e-4} if name == "infogan" else {}))
+  batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
+  state = model.prepare(begun(model), batch)._replace(step=jnp.int32(1))
+  if name == "gan":  # Whose first weights are so small that losses are log 2 to the last bit.
+    state = state._replace(critic=jax.tree.map(lambda w: 50 * w, state.critic))
+
+  @jax.jit
+  def losses(critic, generator):
+    """By the same noise and dropout as the step's."""
+    keys = jax.random.split(KEY, 3) if model.critic_draws else (KEY, None, None)
+    noise = model.noise(keys[0], 5)
+    fake, _ = model._generate(generator, state.moments, noise)
+    told, _ = model.generator_objective(keys[2], critic, batch, fake, noise)
+    return model.critic_objective(keys[1], critic, batch, fake, noise), told
+
+  after, metrics = jax.jit(model.step)(KEY, state, batch)
+  first, _ = losses(state.critic, state.generator)
+  then, before = losses(after.critic, state.generator)
+  _, last = losses(after.critic, after.generator)
+  assert then < first and last < before
+  # They are what the step tells; float32, of two programs.
+  assert float(metrics["critic_loss"]) == pytest.approx(float(first), rel=1e-4)
+  assert float(metrics["generator_loss"]) == pytest.approx(float(before), rel=1e-4)
 
 
 def test_generating_does_not_depend_on_the_others_drawn(images):

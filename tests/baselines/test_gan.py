@@ -7,7 +7,7 @@ import pytest
 
 from nsn_jax import baselines
 from nsn_jax.baselines import dense_networks, momentum
-from tests.baselines.helpers import KEY, begun, small
+from tests.baselines.helpers import KEY, SHAPE, begun, same, small
 
 
 def test_maxout_equals_numpys():
@@ -46,13 +46,13 @@ def test_dropout_drops_pixels_and_units_by_a_key():
     params["params"][layer]["Dense_0"]["bias"] += 1.0
 
   @jax.jit
-  def passed(key: jax.Array) -> list[jax.Array]:
+  def passed(params: dict, key: jax.Array) -> list[jax.Array]:
     _, kept = critic.apply(
       params, images, rngs={"dropout": key}, capture_intermediates=True, mutable=["intermediates"]
     )
     return [kept["intermediates"][f"Dropout_{layer}"]["__call__"][0] for layer in range(3)]
 
-  first, other = passed(KEY), passed(jax.random.key(1))
+  first, other = passed(params, KEY), passed(params, jax.random.key(1))
   for x, again, share in zip(first, other, (0.2, 0.5, 0.5), strict=True):
     assert set(np.unique(x)) == {np.float32(0), np.float32(1 / (1 - share))}
     # Of at least 3,600 values: four standard errors are 4 * sqrt(0.25 / 3600).
@@ -122,6 +122,19 @@ def test_what_it_begins_with_is_the_published():
   assert float(jnp.abs(noise).max()) <= np.sqrt(3) + 1e-6
   # Of 100,000 values the mean square's standard error is 0.003.
   assert float((noise**2).mean()) == pytest.approx(1.0, abs=0.012)
+
+
+def test_untrained_images_become_the_first_batchs_mean():
+  model = small("gan")
+  state = jax.tree.map(jnp.zeros_like, begun(model))
+  images = jnp.stack([jnp.full(SHAPE, value) for value in (-1.0, -1.0, 1.0)])
+  images = images.at[:, 0, 0, 0].set(1.0)
+  made = model.generate(KEY, model.prepare(state, images), 2)
+  # 1 of 3 is white, and 3 of 3; with one more image that is half white, (1 + 1/2) / 4.
+  np.testing.assert_allclose(made[:, 1:], 2 * 1.5 / 4 - 1, rtol=1e-5)
+  np.testing.assert_allclose(made[:, 0, 0, 0], 2 * 3.5 / 4 - 1, rtol=1e-5)
+  later = state._replace(step=jnp.int32(1))
+  assert same(model.prepare(later, images), later)
 
 
 def test_images_of_any_sides():
