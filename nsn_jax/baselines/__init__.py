@@ -20,6 +20,7 @@ from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_par
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.gan import GAN
+from nsn_jax.baselines.improved_gan import ImprovedGAN
 from nsn_jax.baselines.info_gan import Codes, InfoGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.matching import matched_accuracy
@@ -47,6 +48,7 @@ __all__ = [
   "EpochProgress",
   "Family",
   "GANState",
+  "ImprovedGAN",
   "InfoGAN",
   "PixelCNN",
   "PixelCNNState",

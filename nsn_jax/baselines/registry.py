@@ -5,6 +5,7 @@ from typing import Any
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.gan import GAN
+from nsn_jax.baselines.improved_gan import ImprovedGAN
 from nsn_jax.baselines.info_gan import InfoGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN
@@ -20,6 +21,7 @@ MODELS: dict[str, type[Baseline]] = {
   "wgan": WGAN,
   "lsgan": LSGAN,
   "infogan": InfoGAN,
+  "improvedgan": ImprovedGAN,
   "vae": VAE,
   "pixelcnn": PixelCNN,
 }

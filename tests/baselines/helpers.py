@@ -13,6 +13,7 @@ SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
 _OPTIONS = {
   "gan": {"width": 6, "pieces": 3, "latent": 3},
   "infogan": {"width": 2, "latent": 3, "categories": 3, "continuous": 1},
+  "improvedgan": {"width": 2, "latent": 3, "kernels": 3, "kernel_size": 2},
   "vae": {"hidden": 6, "latent": 3},
   "pixelcnn": {"width": 3, "num_layers": 2},
 }
