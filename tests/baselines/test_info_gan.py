@@ -64,6 +64,8 @@ def test_noise_is_what_the_paper_draws():
   assert (np.abs(category.sum(axis=0) - 400) < 95).all()
   for part in (rest, continuous):
     assert -1 <= part.min() < -0.99 and 0.99 < part.max() < 1
+  # By keys of their own: of one key the first values would be the same.
+  assert (rest.ravel()[:100] != continuous.ravel()[:100]).all()
   # Drawn apart: five standard errors of a correlation.
   correlations = np.corrcoef(np.concatenate([rest[:, :2], continuous], axis=1).T) - np.eye(4)
   assert np.abs(correlations).max() < 5 / np.sqrt(4000)
