@@ -48,7 +48,7 @@ class GAN(AdversarialModel):
   """
 
   title: ClassVar[str] = "GAN"
-  default_epochs: ClassVar[int] = 50
+  default_epochs: ClassVar[int] = 80
   critic_draws: ClassVar[bool] = True
   width_field: ClassVar[str | None] = "width"
 
