@@ -28,7 +28,7 @@ def _define_flags() -> None:
   flags.DEFINE_integer(
     "width",
     None,
-    "Channels of a GAN's first layer and of a PixelCNN, hidden width of a VAE.",
+    "Channels of a GAN's first layer and of a PixelCNN, hidden width of the first GAN and a VAE.",
     lower_bound=1,
   )
   flags.DEFINE_list(

@@ -1,4 +1,4 @@
-"""Models that NSN is compared with, trained by gradients: three GANs, a VAE and a PixelCNN.
+"""Models that NSN is compared with, trained by gradients: GANs, a VAE and a PixelCNN.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -15,11 +15,15 @@ from nsn_jax import extras
 
 extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 
-from nsn_jax.baselines.adversarial import GAN, GANState
+from nsn_jax.baselines.adversarial import AdversarialModel, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.gan import GAN
+from nsn_jax.baselines.improved_gan import ImprovedGAN
+from nsn_jax.baselines.info_gan import Codes, InfoGAN
 from nsn_jax.baselines.ls_gan import LSGAN
+from nsn_jax.baselines.matching import matched_accuracy
 from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
@@ -34,19 +38,24 @@ __all__ = [
   "MODELS",
   "VAE",
   "WGAN",
+  "AdversarialModel",
   "Baseline",
   "Checkpoints",
+  "Codes",
   "Density",
   "DivergedError",
   "Epoch",
   "EpochProgress",
   "Family",
   "GANState",
+  "ImprovedGAN",
+  "InfoGAN",
   "PixelCNN",
   "PixelCNNState",
   "State",
   "VAEState",
   "make",
+  "matched_accuracy",
   "num_parameters",
   "sample",
   "to_signed",

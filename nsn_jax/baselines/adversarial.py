@@ -5,15 +5,18 @@ import dataclasses
 import functools
 from typing import Any, ClassVar, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines import networks
 from nsn_jax.baselines.baseline import Baseline, Family, Metrics
 
-__all__ = ["GAN", "GANState"]
+__all__ = ["AdversarialModel", "GANState"]
+
+#: A PRNG key, or None where nothing is drawn.
+Key = jax.Array | None
 
 
 class GANState(NamedTuple):
@@ -21,7 +24,8 @@ class GANState(NamedTuple):
 
   Attributes:
     generator: its parameters.
-    moments: running means and variances of the generator's normalisations, for sampling.
+    moments: what the generator's normalisations keep for sampling, as running means and variances;
+      {} where it has none.
     critic: its parameters.
     generator_optimizer: the optimizer's state for the generator.
     critic_optimizer: that for the critic.
@@ -37,13 +41,14 @@ class GANState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GAN(Baseline):
-  """A GAN without its losses, which a subclass gives.
+class AdversarialModel(Baseline):
+  """A GAN without its networks and losses, which a subclass gives.
+
+  Losses of scores alone are `critic_loss` and `generator_loss`; a model whose losses ask for more
+  of the critic overrides `critic_objective` and `generator_objective`, too.
 
   Attributes:
-    image_shape: [H, W, C]; square, of a side of at least 5.
-    width: channels of the critic's first layer, doubled in each further one; the generator's are
-      the same in reverse.
+    image_shape: [H, W, C].
     latent: values of noise an image.
     batch_size: images a step.
     learning_rate: of both networks.
@@ -54,20 +59,28 @@ class GAN(Baseline):
 
   num_networks: ClassVar[int] = 2
   family: ClassVar[Family] = Family.ADVERSARIAL
-  width_field: ClassVar[str | None] = "width"
+  #: Whether the critic draws, as for dropout: it is then given a key each time.
+  critic_draws: ClassVar[bool] = False
 
-  width: int = 64
   latent: int = 100
   batch_size: int = 128
   learning_rate: float = 2e-4
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    networks.map_sides(self.image_shape)
-    for name in ("width", "latent"):
-      checks.integer(name, getattr(self, name), 1)
+    checks.integer("latent", self.latent, 1)
 
   # What a subclass gives.
+
+  @property
+  @abc.abstractmethod
+  def _generator(self) -> nn.Module:
+    """Noise [N, noise_size] to images [N, H, W, C] in [-1, 1]; is told whether `is_training`."""
+
+  @property
+  @abc.abstractmethod
+  def _critic(self) -> nn.Module:
+    """Images [N, H, W, C] to scores [N]."""
 
   @abc.abstractmethod
   def critic_loss(
@@ -83,9 +96,25 @@ class GAN(Baseline):
   def optimizer(self) -> optax.GradientTransformation:
     """Of either network."""
 
+  # What a subclass may change.
+
+  @property
+  def noise_size(self) -> int:
+    """Values that an image is made of."""
+    return self.latent
+
+  def generator_optimizer(self) -> optax.GradientTransformation:
+    """The generator's, where it is another one."""
+    return self.optimizer()
+
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
-    """What images are made of: uniform in [-1, 1], [num_samples, latent]."""
+    """What images are made of: uniform in [-1, 1], [num_samples, noise_size]."""
     return jax.random.uniform(key, (num_samples, self.latent), jnp.float32, minval=-1.0)
+
+  def prepare(self, state: GANState, images: jax.Array) -> GANState:
+    """The state that a step goes out from: the first one may learn of the data by its batch."""
+    del images
+    return state
 
   def constrain(self, critic: Any) -> Any:
     """The critic's parameters after a step, brought back to where they are allowed."""
@@ -95,37 +124,63 @@ class GAN(Baseline):
     """Whether the generator is trained in this step, bool; the critic always is."""
     return jnp.ones_like(step, bool)
 
+  def critic_objective(
+    self, key: Key, critic: Any, images: jax.Array, fake: jax.Array, noise: jax.Array
+  ) -> jax.Array:
+    """What the critic minimises, of its parameters.
+
+    Args:
+      key: what the critic draws by; None where it draws nothing.
+      critic: its parameters.
+      images: real ones, [N, H, W, C].
+      fake: generated ones, [N, H, W, C].
+      noise: that they are made of, [N, noise_size].
+    """
+    del noise
+    real_key, fake_key = _split(key)
+    # Apart, so that neither batch normalises the other.
+    scores = self._judge(real_key, critic, images), self._judge(fake_key, critic, fake)
+    return self.critic_loss(*scores, images, fake)
+
+  def generator_objective(
+    self, key: Key, critic: Any, images: jax.Array, fake: jax.Array, noise: jax.Array
+  ) -> tuple[jax.Array, Metrics]:
+    """What the generator minimises, of the images that it made, and what else there is to tell.
+
+    Args:
+      key: what the critic draws by; None where it draws nothing.
+      critic: its parameters.
+      images: real ones, [N, H, W, C].
+      fake: generated ones, [N, H, W, C].
+      noise: that they are made of, [N, noise_size].
+    """
+    del images, noise
+    return self.generator_loss(self._judge(key, critic, fake)), {}
+
   # What all share.
-
-  @property
-  def _generator(self) -> networks.Generator:
-    return networks.Generator(self.image_shape, self.width)
-
-  @property
-  def _critic(self) -> networks.Critic:
-    return networks.Critic(self.image_shape, self.width)
 
   def init(self, key: jax.Array) -> GANState:
     """The state that training begins with."""
     generator_key, critic_key = jax.random.split(key)
     # Two rows, as one has no variance to normalise by.
-    noise = jnp.zeros((2, self.latent), jnp.float32)
+    noise = jnp.zeros((2, self.noise_size), jnp.float32)
     images = jnp.zeros((2, *self.image_shape), jnp.float32)
     made = self._generator.init(generator_key, noise, is_training=True)
     critic = self._critic.init(critic_key, images)["params"]
-    optimizer = self.optimizer()
     return GANState(
       generator=made["params"],
-      moments=made["batch_stats"],
+      moments=made.get("batch_stats", {}),
       critic=critic,
-      generator_optimizer=optimizer.init(made["params"]),
-      critic_optimizer=optimizer.init(critic),
+      generator_optimizer=self.generator_optimizer().init(made["params"]),
+      critic_optimizer=self.optimizer().init(critic),
       step=jnp.zeros((), jnp.int32),
     )
 
-  def _scores(self, critic: Any, images: jax.Array) -> jax.Array:
-    scores, _ = self._critic.apply({"params": critic}, images, mutable=["batch_stats"])
-    return scores
+  def _judge(self, key: Key, critic: Any, images: jax.Array) -> Any:
+    """What the critic says of images."""
+    rngs = None if key is None else {"dropout": key}
+    said, _ = self._critic.apply({"params": critic}, images, mutable=["batch_stats"], rngs=rngs)
+    return said
 
   def _generate(self, generator: Any, moments: Any, noise: jax.Array) -> tuple[jax.Array, Any]:
     images, changed = self._generator.apply(
@@ -134,58 +189,74 @@ class GAN(Baseline):
       is_training=True,
       mutable=["batch_stats"],
     )
-    return images, changed["batch_stats"]
+    return images, changed.get("batch_stats", {})
 
   def step(self, key: jax.Array, state: GANState, images: jax.Array) -> tuple[GANState, Metrics]:
     """One step of the critic, then one of the generator on the same noise where it is its turn.
 
     Args:
-      key: PRNG key of the noise.
+      key: PRNG key of the noise, and of what the critic draws.
       state: before the step.
       images: real ones, float32 [N, H, W, C] in [-1, 1].
 
     Returns:
-      The state after it, and `critic_loss`, `generator_loss`, both before it.
+      The state after it, and `critic_loss`, `generator_loss`, both before it, and what else the
+      generator's objective tells.
     """
-    noise = self.noise(key, len(images))
+    state = self.prepare(state, images)
+    keys = jax.random.split(key, 3) if self.critic_draws else (key, None, None)
+    noise_key, critic_key, generator_key = keys
+    noise = self.noise(noise_key, len(images))
     make = functools.partial(self._generate, moments=state.moments, noise=noise)
     fake, back, moments = jax.vjp(make, state.generator, has_aux=True)
 
-    def critic_loss(critic: Any) -> jax.Array:
-      # Apart, so that neither batch normalises the other.
-      scores = self._scores(critic, images), self._scores(critic, fake)
-      return self.critic_loss(*scores, images, fake)
-
     optimizer = self.optimizer()
-    loss, gradient = jax.value_and_grad(critic_loss)(state.critic)
+    loss, gradient = jax.value_and_grad(
+      lambda critic: self.critic_objective(critic_key, critic, images, fake, noise)
+    )(state.critic)
     updates, critic_optimizer = optimizer.update(gradient, state.critic_optimizer, state.critic)
     critic = self.constrain(optax.apply_updates(state.critic, updates))
 
-    def train_generator() -> tuple[Any, Any, jax.Array]:
-      loss, slope = jax.value_and_grad(lambda x: self.generator_loss(self._scores(critic, x)))(fake)
-      updates, changed = optimizer.update(back(slope)[0], state.generator_optimizer)
-      return optax.apply_updates(state.generator, updates), changed, loss
+    def objective(fake: jax.Array) -> tuple[jax.Array, Metrics]:
+      return self.generator_objective(generator_key, critic, images, fake, noise)
 
-    def leave_generator() -> tuple[Any, Any, jax.Array]:
-      loss = self.generator_loss(self._scores(critic, fake))
-      return state.generator, state.generator_optimizer, loss
+    def train_generator() -> tuple[Any, Any, tuple[jax.Array, Metrics]]:
+      told, slope = jax.value_and_grad(objective, has_aux=True)(fake)
+      updates, changed = self.generator_optimizer().update(
+        back(slope)[0], state.generator_optimizer, state.generator
+      )
+      return optax.apply_updates(state.generator, updates), changed, told
+
+    def leave_generator() -> tuple[Any, Any, tuple[jax.Array, Metrics]]:
+      return state.generator, state.generator_optimizer, objective(fake)
 
     # The moments run along where the generator waits, too: samples are normalised by them.
-    generator, generator_optimizer, generator_loss = jax.lax.cond(
+    generator, generator_optimizer, (generator_loss, others) = jax.lax.cond(
       self.trains_generator(state.step), train_generator, leave_generator
     )
     changed = GANState(
       generator, moments, critic, generator_optimizer, critic_optimizer, state.step + 1
     )
-    return changed, {"critic_loss": loss, "generator_loss": generator_loss}
+    return changed, {"critic_loss": loss, "generator_loss": generator_loss, **others}
 
   def generate(self, key: jax.Array, state: GANState, num_samples: int) -> jax.Array:
-    """Images, float32 [num_samples, H, W, C] in (-1, 1)."""
+    """Images, float32 [num_samples, H, W, C] in [-1, 1]."""
+    return self._sample(state, self.noise(key, num_samples))
+
+  def _sample(self, state: GANState, noise: jax.Array) -> jax.Array:
+    """The images of this noise, none of which depends on the others."""
     variables = {"params": state.generator, "batch_stats": state.moments}
-    noise = self.noise(key, num_samples)
     images: Any = self._generator.apply(variables, noise, is_training=False)
     return images
 
   def generating(self, state: GANState) -> Any:
     """The generator's parameters."""
     return state.generator
+
+
+def _split(key: Key) -> tuple[Key, Key]:
+  """Two keys of one; none of none."""
+  if key is None:
+    return None, None
+  first, second = jax.random.split(key)
+  return first, second

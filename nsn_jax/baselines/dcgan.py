@@ -6,13 +6,13 @@ from typing import ClassVar
 import jax
 import optax
 
-from nsn_jax.baselines.adversarial import GAN
+from nsn_jax.baselines.convolutional import ConvolutionalGAN
 
 __all__ = ["DCGAN"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DCGAN(GAN):
+class DCGAN(ConvolutionalGAN):
   """The critic tells real from generated images; the generator makes it say real.
 
   The paper's recipe: Adam of rate 2e-4 and beta1 0.5, batches of 128, 100 values of uniform noise,

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.adversarial import GAN
+from nsn_jax.baselines.convolutional import ConvolutionalGAN
 
 __all__ = ["LSGAN"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LSGAN(GAN):
+class LSGAN(ConvolutionalGAN):
   """The critic is a loss L >= 0: a real image's is below a generated one's by their distance.
 
   The critic minimises the mean of max(0, Delta(x, G(z)) + L(x) - L(G(z))) over pairs, the

@@ -1,4 +1,4 @@
-"""Generator and critic of DCGAN (Radford et al. 2016, arXiv:1511.06434); all GANs here share them.
+"""Generator and critic of DCGAN (Radford et al. 2016, arXiv:1511.06434), which others share.
 
 Its guidelines: strides instead of pooling, batch normalisation but at the generator's output and
 the critic's input, no hidden dense layers, ReLU in the generator, leaky ReLU of slope 0.2 in the
@@ -9,6 +9,7 @@ strokes and never how they fit together, for nothing nonlinear is as wide as the
 """
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -16,20 +17,33 @@ import jax.numpy as jnp
 
 from nsn_jax.patches import sum_patches
 
-__all__ = ["Critic", "Doubling", "Generator", "map_sides"]
+__all__ = [
+  "INIT",
+  "SLOPE",
+  "Critic",
+  "Doubling",
+  "Generator",
+  "batch_norm",
+  "criticised",
+  "generated",
+  "map_sides",
+]
 
 _KERNEL, _STRIDE = 4, 2
-_SLOPE = 0.2
+#: Of leaky ReLU.
+SLOPE = 0.2
 #: Side of the smallest map at most.
 _SMALLEST = 4
-_INIT = nn.initializers.normal(0.02)
+#: Of weights.
+INIT = nn.initializers.normal(0.02)
 
 
-def _near_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+def near_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
   return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
-_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, scale_init=_near_one)
+#: DCGAN's normalisation; to be told whether it `use_running_average`.
+batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, scale_init=near_one)
 
 
 def map_sides(image_shape: tuple[int, int, int]) -> tuple[int, ...]:
@@ -67,12 +81,59 @@ class Doubling(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Doubles the sides."""
     shape = (x.shape[-1], _KERNEL, _KERNEL, self.features)
-    kernel = self.param("kernel", _INIT, shape, jnp.float32)
+    kernel = self.param("kernel", INIT, shape, jnp.float32)
     patches = jnp.tensordot(x, kernel, 1)  # [N, h, w, 4, 4, features]
     y = sum_patches(patches, _STRIDE)[:, 1 : self.side + 1, 1 : self.side + 1]
     if self.use_bias:
       y = y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
     return y
+
+
+def generated(
+  noise: jax.Array,
+  image_shape: tuple[int, int, int],
+  width: int,
+  norm: Callable[[], nn.Module],
+) -> jax.Array:
+  """Images of noise, by layers of the module whose compact method calls this.
+
+  Args:
+    noise: [N, latent].
+    image_shape: [H, W, C].
+    width: channels of the last map but the image.
+    norm: makes the normalisation of a layer.
+
+  Returns:
+    [N, H, W, C] in (-1, 1).
+  """
+  side, *between, last = reversed(map_sides(image_shape))
+  channels = width << len(between)
+  x = nn.Dense(side * side * channels, use_bias=False, kernel_init=INIT)(noise)
+  x = nn.relu(norm()(x.reshape(-1, side, side, channels)))
+  for layer, side in enumerate(between, 1):
+    x = nn.relu(norm()(Doubling(channels >> layer, side)(x)))
+  return jnp.tanh(Doubling(image_shape[-1], last, use_bias=True)(x))
+
+
+def criticised(images: jax.Array, image_shape: tuple[int, int, int], width: int) -> jax.Array:
+  """The critic's smallest map, by layers of the module whose compact method calls this.
+
+  Args:
+    images: [N, H, W, C].
+    image_shape: [H, W, C].
+    width: channels of the first layer.
+
+  Returns:
+    [N, F], flat. Each batch is normalised by its own moments, always.
+  """
+  x = images
+  for layer, side in enumerate(map_sides(image_shape)[:-1]):
+    window, strides, padding = (_KERNEL,) * 2, (_STRIDE,) * 2, ((1, 1 + side % 2),) * 2
+    x = nn.Conv(width << layer, window, strides, padding, use_bias=layer == 0, kernel_init=INIT)(x)
+    if layer:
+      x = batch_norm(use_running_average=False)(x)
+    x = nn.leaky_relu(x, SLOPE)
+  return x.reshape(len(x), -1)
 
 
 class Generator(nn.Module):
@@ -84,14 +145,8 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, noise: jax.Array, *, is_training: bool) -> jax.Array:
     """Generates; in training the batch's own moments normalise."""
-    norm = functools.partial(_norm, use_running_average=not is_training)
-    side, *between, last = reversed(map_sides(self.image_shape))
-    channels = self.width << len(between)
-    x = nn.Dense(side * side * channels, use_bias=False, kernel_init=_INIT)(noise)
-    x = nn.relu(norm()(x.reshape(-1, side, side, channels)))
-    for layer, side in enumerate(between, 1):
-      x = nn.relu(norm()(Doubling(channels >> layer, side)(x)))
-    return jnp.tanh(Doubling(self.image_shape[-1], last, use_bias=True)(x))
+    norm = functools.partial(batch_norm, use_running_average=not is_training)
+    return generated(noise, self.image_shape, self.width, norm)
 
 
 class Critic(nn.Module):
@@ -103,13 +158,4 @@ class Critic(nn.Module):
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     """Scores; what a large one means is the model's affair."""
-    x = images
-    for layer, side in enumerate(map_sides(self.image_shape)[:-1]):
-      window, strides, padding = (_KERNEL,) * 2, (_STRIDE,) * 2, ((1, 1 + side % 2),) * 2
-      x = nn.Conv(
-        self.width << layer, window, strides, padding, use_bias=layer == 0, kernel_init=_INIT
-      )(x)
-      if layer:
-        x = _norm(use_running_average=False)(x)
-      x = nn.leaky_relu(x, _SLOPE)
-    return nn.Dense(1, kernel_init=_INIT)(x.reshape(len(x), -1))[:, 0]
+    return nn.Dense(1, kernel_init=INIT)(criticised(images, self.image_shape, self.width))[:, 0]

@@ -4,6 +4,9 @@ from typing import Any
 
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.gan import GAN
+from nsn_jax.baselines.improved_gan import ImprovedGAN
+from nsn_jax.baselines.info_gan import InfoGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN
 from nsn_jax.baselines.vae import VAE
@@ -13,9 +16,12 @@ __all__ = ["MODELS", "make"]
 
 #: A new baseline is an entry here.
 MODELS: dict[str, type[Baseline]] = {
+  "gan": GAN,
   "dcgan": DCGAN,
   "wgan": WGAN,
   "lsgan": LSGAN,
+  "infogan": InfoGAN,
+  "improvedgan": ImprovedGAN,
   "vae": VAE,
   "pixelcnn": PixelCNN,
 }

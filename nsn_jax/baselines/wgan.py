@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.adversarial import GAN
+from nsn_jax.baselines.convolutional import ConvolutionalGAN
 
 __all__ = ["WGAN"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WGAN(GAN):
+class WGAN(ConvolutionalGAN):
   """The critic's scores differ as far as its clipped weights allow; the generator raises its own.
 
   The paper's recipe (Algorithm 1): RMSProp of rate 5e-5, batches of 64, weights clipped to

@@ -10,7 +10,13 @@ from nsn_jax import baselines
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
-_OPTIONS = {"vae": {"hidden": 6, "latent": 3}, "pixelcnn": {"width": 3, "num_layers": 2}}
+_OPTIONS = {
+  "gan": {"width": 6, "pieces": 3, "latent": 3},
+  "infogan": {"width": 2, "latent": 3, "categories": 3, "continuous": 1},
+  "improvedgan": {"width": 2, "latent": 3, "kernels": 3, "kernel_size": 2},
+  "vae": {"hidden": 6, "latent": 3},
+  "pixelcnn": {"width": 3, "num_layers": 2},
+}
 
 
 def shape_of(name: str) -> tuple[int, int, int]:

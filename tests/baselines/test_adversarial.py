@@ -6,30 +6,42 @@ import numpy as np
 import optax
 import pytest
 
+from nsn_jax.baselines import GANState
 from tests.baselines.helpers import KEY, begun, small
 
 
-@pytest.mark.parametrize("name", ["dcgan", "wgan", "lsgan"])
+def _seen(state: GANState) -> GANState:
+  """A critic of larger weights: the first GAN's are so small that all scores are alike."""
+  return state._replace(critic=jax.tree.map(lambda w: 50 * w, state.critic))
+
+
+@pytest.mark.parametrize("name", ["gan", "dcgan", "wgan", "lsgan"])
 def test_a_step_equals_plain_gradients(name, images):
   model = small(name, **({"head_start": 0, "critic_steps": 1} if name == "wgan" else {}))
-  state = begun(model)
+  state = _seen(begun(model))
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   found, metrics = jax.jit(model.step)(KEY, state, batch)
-  noise = model.noise(KEY, 5)
+  state = model.prepare(state, batch)
+  noise_key, critic_key, generator_key = (
+    jax.random.split(KEY, 3) if model.critic_draws else (KEY, None, None)
+  )
+  real_key, fake_key = jax.random.split(critic_key) if model.critic_draws else (None, None)
+  noise = model.noise(noise_key, 5)
 
   def make(generator):
     return model._generate(generator, state.moments, noise)
 
   def critic_loss(critic):
     fake = jax.lax.stop_gradient(make(state.generator)[0])
-    return model.critic_loss(model._scores(critic, batch), model._scores(critic, fake), batch, fake)
+    scores = model._judge(real_key, critic, batch), model._judge(fake_key, critic, fake)
+    return model.critic_loss(*scores, batch, fake)
 
   loss, gradient = jax.jit(jax.value_and_grad(critic_loss))(state.critic)
   updates, _ = model.optimizer().update(gradient, state.critic_optimizer)
   critic = model.constrain(optax.apply_updates(state.critic, updates))
 
   def generator_loss(generator):
-    return model.generator_loss(model._scores(critic, make(generator)[0]))
+    return model.generator_loss(model._judge(generator_key, critic, make(generator)[0]))
 
   other_loss, gradient = jax.jit(jax.value_and_grad(generator_loss))(state.generator)
   updates, _ = model.optimizer().update(gradient, state.generator_optimizer)
@@ -46,6 +58,33 @@ def test_a_step_equals_plain_gradients(name, images):
   for one, other in zip(*map(jax.tree.leaves, (found.moments, expected)), strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
   assert int(found.step) == 1
+
+
+@pytest.mark.parametrize("name", ["gan", "dcgan", "infogan"])
+def test_a_small_step_lowers_what_each_network_minimises(name, images):
+  # By Adam a weight moves by the rate, by descent by the rate times its gradient.
+  rates = {"learning_rate": 0.1 if name == "gan" else 1e-4}
+  model = small(name, **rates, **({"generator_rate": 1e-4} if name == "infogan" else {}))
+  batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
+  state = _seen(model.prepare(begun(model), batch)._replace(step=jnp.int32(1)))
+
+  @jax.jit
+  def losses(critic, generator):
+    """By the same noise and dropout as the step's."""
+    keys = jax.random.split(KEY, 3) if model.critic_draws else (KEY, None, None)
+    noise = model.noise(keys[0], 5)
+    fake, _ = model._generate(generator, state.moments, noise)
+    told, _ = model.generator_objective(keys[2], critic, batch, fake, noise)
+    return model.critic_objective(keys[1], critic, batch, fake, noise), told
+
+  after, metrics = jax.jit(model.step)(KEY, state, batch)
+  first, _ = losses(state.critic, state.generator)
+  then, before = losses(after.critic, state.generator)
+  _, last = losses(after.critic, after.generator)
+  assert then < first and last < before
+  # They are what the step tells; float32, of two programs.
+  assert float(metrics["critic_loss"]) == pytest.approx(float(first), rel=1e-4)
+  assert float(metrics["generator_loss"]) == pytest.approx(float(before), rel=1e-4)
 
 
 def test_generating_does_not_depend_on_the_others_drawn(images):

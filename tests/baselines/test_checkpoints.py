@@ -34,6 +34,16 @@ def test_checkpoints_keep_the_last_two(tmp_path, images):
   assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["1", "2"]
 
 
+def test_a_state_without_moments_comes_back(tmp_path):
+  model = small("gan")
+  state = begun(model)
+  assert state.moments == {}
+  with baselines.Checkpoints(tmp_path / "c") as kept:
+    kept.save(0, state)
+    _, found = kept.restore(jax.eval_shape(model.init, KEY))
+  assert jax.tree.structure(found) == jax.tree.structure(state) and same(found, state)
+
+
 @pytest.fixture(scope="module")
 def states():
   return [begun(small("vae"), jax.random.key(index)) for index in range(3)]

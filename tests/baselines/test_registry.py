@@ -11,10 +11,13 @@ def test_make_errors():
     for shape in ((28, 28), (0, 28, 1), [28, 28, 1], (28.0, 28.0, 1)):
       with pytest.raises(ValueError, match=r"image_shape: expected a tuple \(H, W, C\)"):
         baselines.make(name, shape)
-  with pytest.raises(ValueError, match=r"model: expected one of dcgan, .*pixelcnn, got 'gan'"):
-    baselines.make("gan", SHAPE)
+  with pytest.raises(ValueError, match=r"model: expected one of gan, .*pixelcnn, got 'agan'"):
+    baselines.make("agan", SHAPE)
   for name, field, value in (
     ("dcgan", "width", 0),
+    ("gan", "pieces", 0),
+    ("gan", "last_momentum", 1.0),
+    ("gan", "rate_decay", -1e-6),
     ("wgan", "clip", 0.0),
     ("lsgan", "margin", -1.0),
     ("vae", "latent", 0),

@@ -41,8 +41,8 @@ def test_table1(small, judge: judging.Judge, tmp_path, monkeypatch):
   with pytest.raises(ValueError, match=r"num_seeds: expected 2, .* got 3: give another --workdir"):
     table1.make_table(tmp_path, ["vae"], dataclasses.replace(settings, num_seeds=3), judge)
   assert (tmp_path / "table1.txt").read_text() == text
-  for name in ("gan", "real"):
-    with pytest.raises(ValueError, match=rf"models: expected some of dcgan, .*, got '{name}'"):
+  for name in ("agan", "real"):
+    with pytest.raises(ValueError, match=rf"models: expected some of gan, .*, got '{name}'"):
       table1.make_table(tmp_path, [name], settings, judge)
 
 

@@ -255,8 +255,8 @@ def test_a_small_table(few, tmp_path, capsys, monkeypatch):
 
 
 def test_errors(few, tmp_path):
-  with pytest.raises(ValueError, match=r"models: expected some of real, .*, got 'gan'"):
-    _make_table(tmp_path, ["gan"], **few)
+  with pytest.raises(ValueError, match=r"models: expected some of real, .*, got 'agan'"):
+    _make_table(tmp_path, ["agan"], **few)
   np.savez(
     tmp_path / "x.npz",
     images=np.zeros((12, 8, 8, 1), np.uint8),
