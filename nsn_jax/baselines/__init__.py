@@ -1,4 +1,4 @@
-"""Models that NSN is compared with, trained by gradients: three GANs, a VAE and a PixelCNN.
+"""Models that NSN is compared with, trained by gradients: GANs, VAEs and a PixelCNN.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -18,6 +18,7 @@ extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 from nsn_jax.baselines.adversarial import GAN, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
+from nsn_jax.baselines.conv_vae import ConvVAE
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
@@ -36,6 +37,7 @@ __all__ = [
   "WGAN",
   "Baseline",
   "Checkpoints",
+  "ConvVAE",
   "Density",
   "DivergedError",
   "Epoch",

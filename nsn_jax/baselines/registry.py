@@ -3,6 +3,7 @@
 from typing import Any
 
 from nsn_jax.baselines.baseline import Baseline
+from nsn_jax.baselines.conv_vae import ConvVAE
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN
@@ -17,6 +18,7 @@ MODELS: dict[str, type[Baseline]] = {
   "wgan": WGAN,
   "lsgan": LSGAN,
   "vae": VAE,
+  "convvae": ConvVAE,
   "pixelcnn": PixelCNN,
 }
 
