@@ -20,6 +20,7 @@ from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_par
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.conv_vae import ConvVAE
 from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.draw import DRAW
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.registry import MODELS, make
@@ -30,6 +31,7 @@ from nsn_jax.pixel_range import to_signed
 
 __all__ = [
   "DCGAN",
+  "DRAW",
   "GAN",
   "LSGAN",
   "MODELS",

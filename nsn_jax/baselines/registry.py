@@ -5,6 +5,7 @@ from typing import Any
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.conv_vae import ConvVAE
 from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.draw import DRAW
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN
 from nsn_jax.baselines.vae import VAE
@@ -19,6 +20,7 @@ MODELS: dict[str, type[Baseline]] = {
   "lsgan": LSGAN,
   "vae": VAE,
   "convvae": ConvVAE,
+  "draw": DRAW,
   "pixelcnn": PixelCNN,
 }
 

@@ -10,7 +10,11 @@ from nsn_jax import baselines
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
-_OPTIONS = {"vae": {"hidden": 6, "latent": 3}, "pixelcnn": {"width": 3, "num_layers": 2}}
+_OPTIONS = {
+  "vae": {"hidden": 6, "latent": 3},
+  "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
+  "pixelcnn": {"width": 3, "num_layers": 2},
+}
 
 
 def shape_of(name: str) -> tuple[int, int, int]:
