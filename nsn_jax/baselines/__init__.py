@@ -1,4 +1,4 @@
-"""Models that NSN is compared with, trained by gradients: GANs, a VAE and a PixelCNN.
+"""Models that NSN is compared with, trained by gradients: GANs, VAEs, DRAW and a PixelCNN.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -18,7 +18,9 @@ extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 from nsn_jax.baselines.adversarial import AdversarialModel, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
+from nsn_jax.baselines.conv_vae import ConvVAE
 from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.draw import DRAW
 from nsn_jax.baselines.gan import GAN
 from nsn_jax.baselines.improved_gan import ImprovedGAN
 from nsn_jax.baselines.info_gan import Codes, InfoGAN
@@ -33,6 +35,7 @@ from nsn_jax.pixel_range import to_signed
 
 __all__ = [
   "DCGAN",
+  "DRAW",
   "GAN",
   "LSGAN",
   "MODELS",
@@ -42,6 +45,7 @@ __all__ = [
   "Baseline",
   "Checkpoints",
   "Codes",
+  "ConvVAE",
   "Density",
   "DivergedError",
   "Epoch",

@@ -26,6 +26,7 @@ __all__ = [
   "batch_norm",
   "criticised",
   "generated",
+  "halving",
   "map_sides",
 ]
 
@@ -64,6 +65,18 @@ def map_sides(image_shape: tuple[int, int, int]) -> tuple[int, ...]:
   return tuple(sides)
 
 
+def halving(
+  features: int,
+  side: int,
+  *,
+  use_bias: bool = True,
+  kernel_init: nn.initializers.Initializer = INIT,
+) -> nn.Conv:
+  """Convolution of stride 2, [N, side, side, C] to half the side, rounded up."""
+  window, strides, padding = (_KERNEL,) * 2, (_STRIDE,) * 2, ((1, 1 + side % 2),) * 2
+  return nn.Conv(features, window, strides, padding, use_bias=use_bias, kernel_init=kernel_init)
+
+
 class Doubling(nn.Module):
   """Transposed convolution of stride 2, [N, h, w, C] to [N, side, side, features].
 
@@ -76,12 +89,13 @@ class Doubling(nn.Module):
   features: int
   side: int
   use_bias: bool = False
+  kernel_init: nn.initializers.Initializer = INIT
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Doubles the sides."""
     shape = (x.shape[-1], _KERNEL, _KERNEL, self.features)
-    kernel = self.param("kernel", INIT, shape, jnp.float32)
+    kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
     patches = jnp.tensordot(x, kernel, 1)  # [N, h, w, 4, 4, features]
     y = sum_patches(patches, _STRIDE)[:, 1 : self.side + 1, 1 : self.side + 1]
     if self.use_bias:
@@ -128,8 +142,7 @@ def criticised(images: jax.Array, image_shape: tuple[int, int, int], width: int)
   """
   x = images
   for layer, side in enumerate(map_sides(image_shape)[:-1]):
-    window, strides, padding = (_KERNEL,) * 2, (_STRIDE,) * 2, ((1, 1 + side % 2),) * 2
-    x = nn.Conv(width << layer, window, strides, padding, use_bias=layer == 0, kernel_init=INIT)(x)
+    x = halving(width << layer, side, use_bias=layer == 0)(x)
     if layer:
       x = batch_norm(use_running_average=False)(x)
     x = nn.leaky_relu(x, SLOPE)

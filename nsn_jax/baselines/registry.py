@@ -3,7 +3,9 @@
 from typing import Any
 
 from nsn_jax.baselines.baseline import Baseline
+from nsn_jax.baselines.conv_vae import ConvVAE
 from nsn_jax.baselines.dcgan import DCGAN
+from nsn_jax.baselines.draw import DRAW
 from nsn_jax.baselines.gan import GAN
 from nsn_jax.baselines.improved_gan import ImprovedGAN
 from nsn_jax.baselines.info_gan import InfoGAN
@@ -23,6 +25,8 @@ MODELS: dict[str, type[Baseline]] = {
   "infogan": InfoGAN,
   "improvedgan": ImprovedGAN,
   "vae": VAE,
+  "convvae": ConvVAE,
+  "draw": DRAW,
   "pixelcnn": PixelCNN,
 }
 

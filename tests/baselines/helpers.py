@@ -15,6 +15,7 @@ _OPTIONS = {
   "infogan": {"width": 2, "latent": 3, "categories": 3, "continuous": 1},
   "improvedgan": {"width": 2, "latent": 3, "kernels": 3, "kernel_size": 2},
   "vae": {"hidden": 6, "latent": 3},
+  "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
   "pixelcnn": {"width": 3, "num_layers": 2},
 }
 

@@ -21,6 +21,12 @@ def test_make_errors():
     ("wgan", "clip", 0.0),
     ("lsgan", "margin", -1.0),
     ("vae", "latent", 0),
+    ("vae", "num_importance", 0),
+    ("vae", "binarise", 1),
+    ("convvae", "width", 0),
+    ("draw", "num_steps", 0),
+    ("draw", "write_size", 0),
+    ("draw", "attention", "yes"),
     ("dcgan", "learning_rate", float("nan")),
     ("wgan", "critic_steps", 0),
   ):
