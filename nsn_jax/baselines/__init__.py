@@ -1,4 +1,4 @@
-"""Models that NSN is compared with, trained by gradients: three GANs, a VAE and a PixelCNN.
+"""Models that NSN is compared with, trained by gradients: GANs, a VAE, a PixelCNN, an RBM, a DBM.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -18,9 +18,11 @@ extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 from nsn_jax.baselines.adversarial import GAN, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
+from nsn_jax.baselines.dbm import DBM, DBMState
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
+from nsn_jax.baselines.rbm import RBM, RBMState
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
 from nsn_jax.baselines.vae import VAE, VAEState
@@ -28,14 +30,17 @@ from nsn_jax.baselines.wgan import WGAN
 from nsn_jax.pixel_range import to_signed
 
 __all__ = [
+  "DBM",
   "DCGAN",
   "GAN",
   "LSGAN",
   "MODELS",
+  "RBM",
   "VAE",
   "WGAN",
   "Baseline",
   "Checkpoints",
+  "DBMState",
   "Density",
   "DivergedError",
   "Epoch",
@@ -44,6 +49,7 @@ __all__ = [
   "GANState",
   "PixelCNN",
   "PixelCNNState",
+  "RBMState",
   "State",
   "VAEState",
   "make",

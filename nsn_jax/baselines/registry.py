@@ -3,9 +3,11 @@
 from typing import Any
 
 from nsn_jax.baselines.baseline import Baseline
+from nsn_jax.baselines.dbm import DBM
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN
+from nsn_jax.baselines.rbm import RBM
 from nsn_jax.baselines.vae import VAE
 from nsn_jax.baselines.wgan import WGAN
 
@@ -18,6 +20,8 @@ MODELS: dict[str, type[Baseline]] = {
   "lsgan": LSGAN,
   "vae": VAE,
   "pixelcnn": PixelCNN,
+  "rbm": RBM,
+  "dbm": DBM,
 }
 
 

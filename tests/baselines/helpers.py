@@ -10,7 +10,14 @@ from nsn_jax import baselines
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
-_OPTIONS = {"vae": {"hidden": 6, "latent": 3}, "pixelcnn": {"width": 3, "num_layers": 2}}
+_FEW_STEPS = {"sampling_steps": 3, "num_temperatures": 20, "num_chains": 3}
+_OPTIONS = {
+  "vae": {"hidden": 6, "latent": 3},
+  "pixelcnn": {"width": 3, "num_layers": 2},
+  "rbm": {"hidden": 6, **_FEW_STEPS},
+  # One epoch of four steps a stage.
+  "dbm": {"hidden": 6, "top": 4, "first_steps": 4, "second_steps": 4, **_FEW_STEPS},
+}
 
 
 def shape_of(name: str) -> tuple[int, int, int]:
