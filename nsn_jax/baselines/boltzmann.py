@@ -29,7 +29,6 @@ __all__ = [
   "hidden_logits",
   "init",
   "statistics",
-  "transposed",
   "visible_logits",
 ]
 
@@ -96,11 +95,6 @@ def init(key: jax.Array, num_visible: int, num_hidden: int) -> Parameters:
   return Parameters(
     weights, jnp.zeros(num_visible, jnp.float32), jnp.zeros(num_hidden, jnp.float32)
   )
-
-
-def transposed(parameters: Parameters) -> Parameters:
-  """The same machine with its sides exchanged; of binary units."""
-  return Parameters(parameters.weights.T, parameters.hidden_bias, parameters.visible_bias)
 
 
 def hidden_logits(parameters: Parameters, visible: jax.Array) -> jax.Array:

@@ -131,7 +131,17 @@ class BoltzmannMachine(Baseline):
 
     Returns:
       float64 [N], in nats an image, of the visible units; and log Z, which is subtracted already.
+      Its estimate is below the truth on average, so that the densities are above theirs.
+
+    Raises:
+      ValueError: for images that are not as above.
     """
+    images = checks.images("images", images)
+    if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+      raise ValueError(
+        f"images: expected uint8 [N, {', '.join(map(str, self.image_shape))}], "
+        f"got {images.dtype} {images.shape}"
+      )
     draw_key, chain_key = jax.random.split(key)
     of_batch = jax.jit(self.log_density)
     found = []
@@ -145,7 +155,7 @@ class BoltzmannMachine(Baseline):
   def held_out_density(
     self, key: jax.Array, state: State, images: npt.NDArray[np.uint8]
   ) -> Density:
-    """The mean of `log_likelihoods`, in bits a value."""
+    """Minus the mean of `log_likelihoods`, in bits a value."""
     found, _ = self.log_likelihoods(key, state, images)
     return Density(self.density_kind, float(-found.mean() / (self.num_pixels * math.log(2))))
 

@@ -36,6 +36,22 @@ def begun(model: baselines.Baseline, key: jax.Array = KEY) -> baselines.State:
   return jax.jit(model.init)(key)
 
 
+def empty(model: baselines.Baseline) -> baselines.State:
+  """A state of zeros, for a test to fill; no program makes it."""
+  return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(model.init, KEY))
+
+
+def trained(
+  model: baselines.Baseline, state: baselines.State, batch: jax.Array, num_steps: int
+) -> baselines.State:
+  """The state after steps on one batch, by one program."""
+
+  def step(state: baselines.State, index: jax.Array) -> tuple[baselines.State, None]:
+    return model.step(jax.random.fold_in(KEY, index), state, batch)[0], None
+
+  return jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(num_steps))[0])(state)
+
+
 def same(left: object, right: object) -> bool:
   """Whether two pytrees hold the same values, to the bit."""
   equal = jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), left, right)

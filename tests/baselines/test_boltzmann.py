@@ -18,9 +18,9 @@ _MACHINE = enumeration.machine(0, 4, 3)
 _MANY = 20_000
 
 
-@functools.partial(jax.jit, static_argnums=(1, 4))
-def _gibbs(key, units, parameters, visible, num_steps):
-  return boltzmann.gibbs(key, units, parameters, visible, num_steps)
+@functools.partial(jax.jit, static_argnums=1)
+def _gibbs(key, units, parameters, visible, num_steps, up=1.0, down=1.0):
+  return boltzmann.gibbs(key, units, parameters, visible, num_steps, up=up, down=down)
 
 
 def _histogram(visible: jax.Array) -> np.ndarray:
@@ -45,9 +45,6 @@ def test_the_energy_is_its_formula():
     _MACHINE, *(jnp.asarray(x, jnp.float32) for x in (states[rows.ravel()], above[columns.ravel()]))
   )
   np.testing.assert_allclose(-found.reshape(16, 8), enumeration.log_joint(_MACHINE), atol=1e-5)
-  # With its sides exchanged it is the same machine.
-  other = enumeration.log_joint(boltzmann.transposed(_MACHINE))
-  np.testing.assert_allclose(other, enumeration.log_joint(_MACHINE).T, atol=1e-6)
 
 
 def test_free_energies_of_large_logits_are_finite():
@@ -119,7 +116,7 @@ def test_factors_of_the_logits_are_a_deep_machines():
   data = jnp.asarray(enumeration.states(4)[drawn], jnp.float32)
   for up, down in ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0)):
     expected = enumeration.contrast_of_one_step(_MACHINE, weight, up=up, down=down)
-    chains = boltzmann.gibbs(KEY, BINARY, _MACHINE, data, 1, up=up, down=down)
+    chains = _gibbs(KEY, BINARY, _MACHINE, data, 1, up, down)
     found = boltzmann.contrast(_MACHINE, data, chains, up=up)
     for one, other in zip(found, expected, strict=True):
       np.testing.assert_allclose(one, other, atol=0.02)
