@@ -166,7 +166,7 @@ def contrast(
 ) -> Parameters:
   """The gradient that descent follows: the fantasies' statistics less the data's.
 
-  d log p(v) / d W = E[v h | data] - E[v h | model] (Hinton 2002, Eq 5), the model's mean taken over
+  d log p(v) / d W = E[v h | data] - E[v h | model] (Hinton 2002), the model's mean taken over
   what chains have come to. Hidden units are summed out on both sides, which has less variance.
 
   Args:

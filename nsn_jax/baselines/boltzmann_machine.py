@@ -52,7 +52,7 @@ class BoltzmannMachine(Baseline):
   learning_rate: float = 0.05
   momentum: float = 0.5
   weight_decay: float = 1e-4
-  decay_steps: int = 10_000
+  decay_steps: int = 3_000
   num_gibbs: int = 1
   sampling_steps: int = 200
   num_temperatures: int = 14_500

@@ -57,8 +57,8 @@ class DBM(BoltzmannMachine):
      say to them is missing.
   2. W2 by CD-k as an RBM on the first layer's units, drawn from the first RBM; these get twice
      their input from the second layer, for what the pixels will say to them.
-  3. All by stochastic approximation: the data's statistics from a mean-field posterior (the paper's
-     Eq 9 and 10), the model's from chains that persist.
+  3. All by stochastic approximation: the data's statistics from a mean-field posterior, the
+     model's from chains that persist.
 
   Twice the input means the bias, too: the first layer's is the sum of both RBMs', which had a half
   each. The paper leaves biases out.
@@ -67,9 +67,9 @@ class DBM(BoltzmannMachine):
   importance sampling are the RBM's. Density is of pixels drawn by their value in [0, 1], a bound by
   the mean-field posterior.
 
-  We leave the paper where it trains a hundred times as long, where its pretraining lets k grow, and
-  where its annealed importance sampling sums (v, h2) out, and ours h1: chains then begin with pixels
-  of the data's means, and of a hundred ten shared the weight where one or two had it all.
+  We leave the paper where its pretraining lets k grow, and where its annealed importance sampling
+  sums (v, h2) out, and ours h1: chains then begin with pixels of the data's means. Of a hundred ten
+  shared the weight, where by the paper's two did.
 
   Attributes:
     image_shape: [H, W, C].
@@ -82,13 +82,14 @@ class DBM(BoltzmannMachine):
     pretraining_rate: constant.
     batch_size: images a step, and chains.
     learning_rate: at the beginning of stage 3.
+    decay_steps: of stage 3, after which its rate is half.
 
   Raises:
     ValueError: for values that are not as above.
   """
 
   title: ClassVar[str] = "DBM"
-  default_epochs: ClassVar[int] = 50
+  default_epochs: ClassVar[int] = 60
   width_field: ClassVar[str | None] = "hidden"
 
   hidden: int = 500
@@ -98,7 +99,7 @@ class DBM(BoltzmannMachine):
   num_mean_field: int = 10
   pretraining_gibbs: int = 1
   pretraining_rate: float = 0.05
-  learning_rate: float = 0.02
+  decay_steps: int = 1_000
   num_gibbs: int = 5
 
   def __post_init__(self) -> None:
@@ -263,7 +264,7 @@ class DBM(BoltzmannMachine):
     return state.particles
 
   def log_density(self, state: DBMState, visible: jax.Array) -> jax.Array:
-    """The posterior's mean of -E and its entropy, the paper's Eq 8: float32 [N] of [N, V]. Pure."""
+    """The posterior's mean of -E, and its entropy: float32 [N] of [N, V]. Pure."""
     middle, top = self.posterior(state, visible)
     side = jnp.concatenate([visible, top], axis=1)
     entropy = _entropy(middle) + _entropy(top)
