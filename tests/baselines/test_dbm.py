@@ -9,6 +9,7 @@ import pytest
 from scipy.special import logsumexp
 
 from nsn_jax import baselines
+from nsn_jax.baselines.boltzmann import Parameters
 from nsn_jax.pixel_range import to_signed
 from tests.baselines import enumeration
 from tests.baselines.helpers import KEY, SHAPE, begun, empty, same, small, trained
@@ -177,6 +178,23 @@ def test_a_step_of_both_layers_equals_numpys():
       np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+def test_chains_begin_in_all_modes():
+  # All units are 0 or all are 1, alike by symmetry: no Gibbs step leads from one to the other.
+  model = _tiny(first_steps=1, second_steps=1, batch_size=500, sampling_steps=60, num_gibbs=1)
+  state = empty(model)._replace(
+    first=Parameters(jnp.full((4, 3), 4.0), jnp.full(4, -6.0), jnp.full(3, -12.0)),
+    second=Parameters(jnp.full((3, 2), 4.0), jnp.zeros(3), jnp.full(2, -6.0)),
+    mean=jnp.full(4, 0.5),
+    particles=jnp.zeros((500, 6)),
+  )
+  images, step = to_signed(np.tile(_ALL[:1], (500, 1, 1, 1))), jax.jit(model.step)
+  for at, low, high in ((2, 0.35, 0.65), (3, 0.0, 0.01)):  # 0.5 / sqrt(500) = 0.022
+    found, _ = step(KEY, state._replace(step=jnp.int32(at)), images)
+    shares = np.asarray(found.particles.mean(axis=1))
+    assert ((shares == 0) | (shares == 1)).mean() > 0.9
+    assert low <= shares.mean() <= high
+
+
 def test_samples_have_the_machines_mean():
   model = _tiny(sampling_steps=60)
   state = _with(model, spread=0.7)
@@ -194,7 +212,7 @@ def test_training_raises_the_exact_likelihood():
   rates = {"learning_rate": 0.2, "pretraining_rate": 0.2, "decay_steps": 1_000}
   steps = {"first_steps": 300, "second_steps": 300}
   model = _tiny(batch_size=int(counts.sum()), **rates, **steps)
-  state = trained(model, begun(model), to_signed(np.repeat(_ALL, counts, axis=0)), 2_600)
+  state = trained(model, begun(model), to_signed(np.repeat(_ALL, counts, axis=0)), 1_600)
   joint = logsumexp(_log_joint(state), axis=(1, 2))
   found = share @ (joint - logsumexp(joint))
   # Independent pixels have 4 log 1/2 = -2.77, the shares themselves -1.77.

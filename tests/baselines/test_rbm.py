@@ -162,6 +162,19 @@ def test_samples_have_the_machines_mean(visible, persistent):
   np.testing.assert_allclose(found.mean(axis=0).ravel(), expected, atol=0.06)
 
 
+def test_chains_without_particles_are_annealed():
+  # All units are 1 or all are 0, equally likely; no Gibbs step leads from one to the other, and of
+  # independent pixels a third goes to the first.
+  model = _tiny(persistent=False, sampling_steps=200)
+  parameters = jnp.full((4, 3), 4.0), jnp.full(4, -3.75), jnp.full(3, -11.0)
+  state = _with(model, parameters=Parameters(*parameters), mean=jnp.full(4, 0.5))
+  found = np.asarray(jax.jit(model.generate, static_argnums=2)(KEY, state, 5_000))
+  # 0.5 / sqrt(5,000) = 0.007, and what was not yet made up for when chains no longer cross.
+  expected = enumeration.probabilities(state.parameters)[-1]
+  assert expected == pytest.approx(0.49, abs=0.01)
+  assert (found > 0).mean() == pytest.approx(expected, abs=0.08)
+
+
 @pytest.mark.parametrize("persistent", [True, False])
 def test_training_raises_the_exact_likelihood(persistent):
   counts = np.full(16, 3)
