@@ -122,19 +122,17 @@ def test_each_stage_changes_its_own_layers():
 def test_pretraining_doubles_what_a_layer_sees():
   many = 20_000
   options = {"batch_size": many, "momentum": 0.0, "weight_decay": 0.0, "pretraining_rate": 0.5}
-  model = _tiny(first_steps=2, second_steps=2, **options)
+  model = _tiny(**options)
   weight = np.random.default_rng(2).dirichlet(np.ones(16))
   rows = np.random.default_rng(3).choice(16, many, p=weight)
-  images = to_signed(_ALL[rows])
-  step = jax.jit(model.step)
+  data = jnp.asarray(enumeration.states(4)[rows], jnp.float32)
+  state = _with(model)
   # Means of 20,000 binary values are off by 0.0035.
-  state = _with(model, step=1)
-  found, _ = step(KEY, state, images)
+  found, _ = jax.jit(model._train_first)(KEY, state, data)
   expected = enumeration.contrast_of_one_step(state.first, weight, up=2.0)
   for new, old, gradient in zip(found.first, state.first, expected, strict=True):
     np.testing.assert_allclose((old - new) / 0.5, gradient, atol=0.02)
-  state = _with(model, step=2)
-  found, _ = step(KEY, state, images)
+  found, _ = jax.jit(model._train_second)(KEY, state, data)
   weights, _, bias = enumeration.float64(state.first)
   hidden = enumeration.sigmoid(2 * (enumeration.states(4) @ weights + bias))
   chances = [[np.prod(np.where(s, q, 1 - q)) for s in enumeration.states(3)] for q in hidden]
@@ -147,11 +145,11 @@ def test_a_step_of_both_layers_equals_numpys():
   options = {"momentum": 0.0, "weight_decay": 0.01, "learning_rate": 0.2, "decay_steps": 2}
   model = _tiny(first_steps=0, second_steps=1, **options)
   state = _with(model, step=2)
-  found, _ = jax.jit(model.step)(KEY, state, to_signed(_ALL))
+  data = enumeration.states(4)
+  found, _ = jax.jit(model._train_both)(KEY, state, jnp.asarray(data, jnp.float32))
   w1, b, half = enumeration.float64(state.first)
   w2, other_half, c2 = enumeration.float64(state.second)
   bias, sigmoid = half + other_half, enumeration.sigmoid
-  data = enumeration.states(4)
   middle = sigmoid(2 * (data @ w1 + half))
   top = sigmoid(middle @ w2 + c2)
   for _ in range(10):
@@ -187,9 +185,9 @@ def test_chains_begin_in_all_modes():
     mean=jnp.full(4, 0.5),
     particles=jnp.zeros((500, 6)),
   )
-  images, step = to_signed(np.tile(_ALL[:1], (500, 1, 1, 1))), jax.jit(model.step)
+  step = jax.jit(model._train_both)
   for at, low, high in ((2, 0.35, 0.65), (3, 0.0, 0.01)):  # 0.5 / sqrt(500) = 0.022
-    found, _ = step(KEY, state._replace(step=jnp.int32(at)), images)
+    found, _ = step(KEY, state._replace(step=jnp.int32(at)), jnp.zeros((500, 4)))
     shares = np.asarray(found.particles.mean(axis=1))
     assert ((shares == 0) | (shares == 1)).mean() > 0.9
     assert low <= shares.mean() <= high
