@@ -1,4 +1,4 @@
-"""Models that NSN is compared with, trained by gradients: GANs, VAEs, DRAW and a PixelCNN.
+"""Models that NSN is compared with: GANs, VAEs, DRAW, a PixelCNN and Boltzmann machines.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -19,6 +19,7 @@ from nsn_jax.baselines.adversarial import AdversarialModel, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.conv_vae import ConvVAE
+from nsn_jax.baselines.dbm import DBM, DBMState
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.draw import DRAW
 from nsn_jax.baselines.gan import GAN
@@ -27,6 +28,7 @@ from nsn_jax.baselines.info_gan import Codes, InfoGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.matching import matched_accuracy
 from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
+from nsn_jax.baselines.rbm import RBM, RBMState
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
 from nsn_jax.baselines.vae import VAE, VAEState
@@ -34,11 +36,13 @@ from nsn_jax.baselines.wgan import WGAN
 from nsn_jax.pixel_range import to_signed
 
 __all__ = [
+  "DBM",
   "DCGAN",
   "DRAW",
   "GAN",
   "LSGAN",
   "MODELS",
+  "RBM",
   "VAE",
   "WGAN",
   "AdversarialModel",
@@ -46,6 +50,7 @@ __all__ = [
   "Checkpoints",
   "Codes",
   "ConvVAE",
+  "DBMState",
   "Density",
   "DivergedError",
   "Epoch",
@@ -56,6 +61,7 @@ __all__ = [
   "InfoGAN",
   "PixelCNN",
   "PixelCNNState",
+  "RBMState",
   "State",
   "VAEState",
   "make",

@@ -4,6 +4,7 @@ from typing import Any
 
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.conv_vae import ConvVAE
+from nsn_jax.baselines.dbm import DBM
 from nsn_jax.baselines.dcgan import DCGAN
 from nsn_jax.baselines.draw import DRAW
 from nsn_jax.baselines.gan import GAN
@@ -11,6 +12,7 @@ from nsn_jax.baselines.improved_gan import ImprovedGAN
 from nsn_jax.baselines.info_gan import InfoGAN
 from nsn_jax.baselines.ls_gan import LSGAN
 from nsn_jax.baselines.pixelcnn import PixelCNN
+from nsn_jax.baselines.rbm import RBM
 from nsn_jax.baselines.vae import VAE
 from nsn_jax.baselines.wgan import WGAN
 
@@ -28,6 +30,8 @@ MODELS: dict[str, type[Baseline]] = {
   "convvae": ConvVAE,
   "draw": DRAW,
   "pixelcnn": PixelCNN,
+  "rbm": RBM,
+  "dbm": DBM,
 }
 
 

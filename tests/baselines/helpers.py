@@ -10,6 +10,7 @@ from nsn_jax import baselines
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 2)  # 4 -> 8: one doubling, the smallest there is.
+_FEW_STEPS = {"sampling_steps": 3, "num_temperatures": 20, "num_chains": 3}
 _OPTIONS = {
   "gan": {"width": 6, "pieces": 3, "latent": 3},
   "infogan": {"width": 2, "latent": 3, "categories": 3, "continuous": 1},
@@ -17,6 +18,9 @@ _OPTIONS = {
   "vae": {"hidden": 6, "latent": 3},
   "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
   "pixelcnn": {"width": 3, "num_layers": 2},
+  "rbm": {"hidden": 6, **_FEW_STEPS},
+  # One epoch of four steps a stage.
+  "dbm": {"hidden": 6, "top": 4, "first_steps": 4, "second_steps": 4, **_FEW_STEPS},
 }
 
 
@@ -34,6 +38,22 @@ def small(name: str, **changes: object) -> baselines.Baseline:
 def begun(model: baselines.Baseline, key: jax.Array = KEY) -> baselines.State:
   """The model's first state, by one program: value by value it takes dozens."""
   return jax.jit(model.init)(key)
+
+
+def empty(model: baselines.Baseline) -> baselines.State:
+  """A state of zeros, for a test to fill; no program makes it."""
+  return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(model.init, KEY))
+
+
+def trained(
+  model: baselines.Baseline, state: baselines.State, batch: jax.Array, num_steps: int
+) -> baselines.State:
+  """The state after steps on one batch, by one program."""
+
+  def step(state: baselines.State, index: jax.Array) -> tuple[baselines.State, None]:
+    return model.step(jax.random.fold_in(KEY, index), state, batch)[0], None
+
+  return jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(num_steps))[0])(state)
 
 
 def same(left: object, right: object) -> bool:

@@ -11,7 +11,7 @@ def test_make_errors():
     for shape in ((28, 28), (0, 28, 1), [28, 28, 1], (28.0, 28.0, 1)):
       with pytest.raises(ValueError, match=r"image_shape: expected a tuple \(H, W, C\)"):
         baselines.make(name, shape)
-  with pytest.raises(ValueError, match=r"model: expected one of gan, .*pixelcnn, got 'agan'"):
+  with pytest.raises(ValueError, match=r"model: expected one of gan, .*dbm, got 'agan'"):
     baselines.make("agan", SHAPE)
   for name, field, value in (
     ("dcgan", "width", 0),
