@@ -17,6 +17,7 @@ extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 
 from nsn_jax.baselines.adversarial import AdversarialModel, GANState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
+from nsn_jax.baselines.boltzmann_machine import BoltzmannMachine
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.conv_vae import ConvVAE
 from nsn_jax.baselines.dbm import DBM, DBMState
@@ -32,6 +33,7 @@ from nsn_jax.baselines.rbm import RBM, RBMState
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
 from nsn_jax.baselines.vae import VAE, VAEState
+from nsn_jax.baselines.variational import Variational
 from nsn_jax.baselines.wgan import WGAN
 from nsn_jax.pixel_range import to_signed
 
@@ -47,6 +49,7 @@ __all__ = [
   "WGAN",
   "AdversarialModel",
   "Baseline",
+  "BoltzmannMachine",
   "Checkpoints",
   "Codes",
   "ConvVAE",
@@ -64,6 +67,7 @@ __all__ = [
   "RBMState",
   "State",
   "VAEState",
+  "Variational",
   "make",
   "matched_accuracy",
   "num_parameters",

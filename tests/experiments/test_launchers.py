@@ -32,11 +32,14 @@ LAUNCHERS = {
   "paper.filling",
   "paper.arithmetic",
   "studies.bounds",
+  "studies.codes",
+  "studies.densities",
   "studies.epsilon",
   "studies.growth_vs_kmeans",
   "studies.outliers",
   "studies.scaling",
   "studies.speed",
+  "studies.strokes",
 }
 
 

@@ -5,6 +5,7 @@ A table is a list of rows of cells, the head first, for a terminal, a paper or a
 
 from experiments.paper.layouts import (
   bounds,
+  densities,
   epsilon,
   filling,
   growth,
@@ -20,6 +21,7 @@ from experiments.paper.layouts import (
 
 __all__ = [
   "bounds",
+  "densities",
   "epsilon",
   "filling",
   "growth",
