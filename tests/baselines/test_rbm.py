@@ -103,6 +103,14 @@ def test_a_machine_that_holds_its_data_in_place_has_nothing_to_learn():
   np.testing.assert_array_equal(found.parameters.visible_bias, held.parameters.visible_bias)
 
 
+def test_chains_persist_whatever_the_data_are():
+  model = baselines.make("rbm", (1, 1, 1), hidden=1, batch_size=2)
+  held = Parameters(*map(jnp.float32, ([[80]], [-40], [-40])))
+  state = _with(model, parameters=held, particles=jnp.array([[1.0], [0.0]]))
+  found, _ = jax.jit(model.step)(KEY, state, -jnp.ones((2, 1, 1, 1)))
+  np.testing.assert_array_equal(found.particles, [[1], [0]])  # The machine holds them in place.
+
+
 def test_binary_densities_are_those_of_all_states():
   model = _tiny()
   state = _with(model, mean=jnp.array([0.2, 0.5, 0.9, 0.0]))
