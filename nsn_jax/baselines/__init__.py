@@ -15,26 +15,26 @@ from nsn_jax import extras
 
 extras.require(__name__, "baselines", ("flax", "optax", "orbax"))
 
-from nsn_jax.baselines.adversarial import AdversarialModel, GANState
+from nsn_jax.baselines.adversarial.adversarial_model import AdversarialModel, GANState
+from nsn_jax.baselines.adversarial.dcgan import DCGAN
+from nsn_jax.baselines.adversarial.gan import GAN
+from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
+from nsn_jax.baselines.adversarial.info_gan import Codes, InfoGAN
+from nsn_jax.baselines.adversarial.ls_gan import LSGAN
+from nsn_jax.baselines.adversarial.matching import matched_accuracy
+from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
-from nsn_jax.baselines.boltzmann_machine import BoltzmannMachine
 from nsn_jax.baselines.checkpoints import Checkpoints
-from nsn_jax.baselines.conv_vae import ConvVAE
-from nsn_jax.baselines.dbm import DBM, DBMState
-from nsn_jax.baselines.dcgan import DCGAN
-from nsn_jax.baselines.draw import DRAW
-from nsn_jax.baselines.gan import GAN
-from nsn_jax.baselines.improved_gan import ImprovedGAN
-from nsn_jax.baselines.info_gan import Codes, InfoGAN
-from nsn_jax.baselines.ls_gan import LSGAN
-from nsn_jax.baselines.matching import matched_accuracy
-from nsn_jax.baselines.pixelcnn import PixelCNN, PixelCNNState
-from nsn_jax.baselines.rbm import RBM, RBMState
+from nsn_jax.baselines.energy_based.boltzmann_machine import BoltzmannMachine
+from nsn_jax.baselines.energy_based.dbm import DBM, DBMState
+from nsn_jax.baselines.energy_based.rbm import RBM, RBMState
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
-from nsn_jax.baselines.vae import VAE, VAEState
-from nsn_jax.baselines.variational import Variational
-from nsn_jax.baselines.wgan import WGAN
+from nsn_jax.baselines.variational.conv_vae import ConvVAE
+from nsn_jax.baselines.variational.draw import DRAW
+from nsn_jax.baselines.variational.vae import VAE, VAEState
+from nsn_jax.baselines.variational.variational_model import Variational
 from nsn_jax.pixel_range import to_signed
 
 __all__ = [

@@ -2,19 +2,19 @@
 
 from typing import Any
 
+from nsn_jax.baselines.adversarial.dcgan import DCGAN
+from nsn_jax.baselines.adversarial.gan import GAN
+from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
+from nsn_jax.baselines.adversarial.info_gan import InfoGAN
+from nsn_jax.baselines.adversarial.ls_gan import LSGAN
+from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
 from nsn_jax.baselines.baseline import Baseline
-from nsn_jax.baselines.conv_vae import ConvVAE
-from nsn_jax.baselines.dbm import DBM
-from nsn_jax.baselines.dcgan import DCGAN
-from nsn_jax.baselines.draw import DRAW
-from nsn_jax.baselines.gan import GAN
-from nsn_jax.baselines.improved_gan import ImprovedGAN
-from nsn_jax.baselines.info_gan import InfoGAN
-from nsn_jax.baselines.ls_gan import LSGAN
-from nsn_jax.baselines.pixelcnn import PixelCNN
-from nsn_jax.baselines.rbm import RBM
-from nsn_jax.baselines.vae import VAE
-from nsn_jax.baselines.wgan import WGAN
+from nsn_jax.baselines.energy_based.dbm import DBM
+from nsn_jax.baselines.energy_based.rbm import RBM
+from nsn_jax.baselines.variational.conv_vae import ConvVAE
+from nsn_jax.baselines.variational.draw import DRAW
+from nsn_jax.baselines.variational.vae import VAE
 
 __all__ = ["MODELS", "make"]
 

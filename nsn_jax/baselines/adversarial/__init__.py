@@ -1,0 +1,1 @@
+"""GANs: two networks that play against each other."""

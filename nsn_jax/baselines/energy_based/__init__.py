@@ -1,0 +1,1 @@
+"""Boltzmann machines, and their normaliser by annealed importance sampling."""

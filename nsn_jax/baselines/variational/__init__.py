@@ -1,0 +1,1 @@
+"""Models that are trained by a bound of the density, through an approximate posterior."""
