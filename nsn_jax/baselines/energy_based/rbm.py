@@ -207,7 +207,7 @@ class RBM(BoltzmannMachine):
   def draw_visible(
     self, key: jax.Array, state: RBMState, images: npt.NDArray[np.uint8]
   ) -> jax.Array:
-    """Visible units of 8-bit images: those of `binary_pixels`, or normal ones with uniform noise."""
+    """Visible units of 8-bit images: as `binary_pixels` has them, or with uniform noise."""
     if self._is_binary:
       return binary_pixels.as_probabilities(binary_pixels.held_out(images))
     signed = to_signed(images)

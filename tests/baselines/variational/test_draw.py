@@ -13,7 +13,7 @@ from nsn_jax import baselines
 from nsn_jax.baselines import binary_pixels
 from nsn_jax.pixel_range import to_signed
 from tests.baselines.helpers import KEY, SHAPE, begun, small
-from tests.baselines.test_attention import _by_loops
+from tests.baselines.variational.test_attention import _by_loops
 
 
 def _sigmoid(x):
