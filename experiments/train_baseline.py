@@ -1,4 +1,4 @@
-"""Trains a baseline, a GAN, a VAE or a PixelCNN, and keeps its score's curve over training.
+"""Trains a baseline, as a GAN, a VAE or an RBM, and keeps its score's curve over training.
 
     python -m experiments.train_baseline --model=dcgan --dataset=mnist --workdir=runs/dcgan
     python -m experiments.train_baseline --model=vae --options=latent=50 --dataset=mnist --workdir=w
@@ -28,7 +28,7 @@ def _define_flags() -> None:
   flags.DEFINE_integer(
     "width",
     None,
-    "Channels of a GAN's first layer and of a PixelCNN, hidden width of the first GAN and a VAE.",
+    "Channels of convolutions' first layer, else units of a hidden layer.",
     lower_bound=1,
   )
   flags.DEFINE_list(

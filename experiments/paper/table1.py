@@ -1,4 +1,4 @@
-"""Table 1: what NSN, GANs, a VAE and a PixelCNN are like, measured where it can be.
+"""Table 1: what NSN and other generative models are like, measured where it can be.
 
     python -m experiments.paper.table1 --dataset=mnist --data_dir=... --workdir=runs/table1
 

@@ -71,6 +71,12 @@ _TOOLS = (
     "a baseline, scored along the way",
     "`train_baseline --model=dcgan --dataset=mnist --data_dir=... --workdir=runs/dcgan`",
   ],
+  [
+    "densities of trained baselines, in nats of the same pixels",
+    "`studies.densities --workdirs=runs/vae,runs/draw,runs/rbm --workdir=...`",
+  ],
+  ["what an InfoGAN's codes mean", "`studies.codes --trained=runs/infogan --workdir=...`"],
+  ["how a DRAW draws", "`studies.strokes --trained=runs/draw --workdir=...`"],
 )
 
 
