@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
+import filelock
 import jax
 import numpy as np
 import pytest
@@ -141,8 +142,23 @@ def run_python() -> Callable[..., str]:
   return run
 
 
+def _trained_once(
+  factory: pytest.TempPathFactory, name: str, train: Callable[[], nsn_jax.NSN]
+) -> nsn_jax.NSN:
+  """A network that the first of all processes trains, in haste, and the others load."""
+  folder = factory.getbasetemp()
+  if "PYTEST_XDIST_WORKER" in os.environ:
+    folder = folder.parent
+  place = folder / f"{name}.safetensors"
+  with filelock.FileLock(f"{place}.lock"):
+    if not place.exists():
+      with haste.compiled(in_haste=True):
+        nsn_jax.save(place, train())
+  return nsn_jax.load(place)
+
+
 @pytest.fixture(scope="session")
-def nsn() -> nsn_jax.NSN:
+def nsn(tmp_path_factory: pytest.TempPathFactory) -> nsn_jax.NSN:
   """A small network on the digits."""
   layers = tuple(
     nsn_jax.LayerConfig(
@@ -162,8 +178,10 @@ def nsn() -> nsn_jax.NSN:
     sampler=nsn_jax.SamplerConfig(gamma=50.0),
     exact_decoders=False,
   )
-  with haste.compiled(in_haste=True):
-    return nsn_jax.fit(jax.random.key(0), data.load("digits", limit=200).images, config)
+  images = data.load("digits", limit=200).images
+  return _trained_once(
+    tmp_path_factory, "nsn", lambda: nsn_jax.fit(jax.random.key(0), images, config)
+  )
 
 
 @pytest.fixture(scope="session")
@@ -184,7 +202,9 @@ def judge() -> judging.Judge:
 
 
 @pytest.fixture(scope="session")
-def decoded_digits(digits: np.ndarray) -> tuple[nsn_jax.NSN, np.ndarray]:
+def decoded_digits(
+  digits: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[nsn_jax.NSN, np.ndarray]:
   """A network with factors, prior, decoders and contrast, and the digits that it was trained on."""
   windows = ((3, 1, -0.3, 0), (2, 2, -1.0, 0), (3, 1, -0.5, 3))
   layers = tuple(
@@ -207,5 +227,8 @@ def decoded_digits(digits: np.ndarray) -> tuple[nsn_jax.NSN, np.ndarray]:
     layers=layers, sampler=nsn_jax.SamplerConfig(gamma=(400.0, 400.0, 140.0), prior="mixture")
   )
   images, labels = digits[:600], load_digits().target[:600]
-  with haste.compiled(in_haste=True):
-    return nsn_jax.fit(jax.random.key(0), images, config, labels=labels), images
+
+  def train() -> nsn_jax.NSN:
+    return nsn_jax.fit(jax.random.key(0), images, config, labels=labels)
+
+  return _trained_once(tmp_path_factory, "decoded_digits", train), images

@@ -28,6 +28,7 @@ __all__ = [
   "generated",
   "halving",
   "map_sides",
+  "near_one",
 ]
 
 _KERNEL, _STRIDE = 4, 2
@@ -40,6 +41,7 @@ INIT = nn.initializers.normal(0.02)
 
 
 def near_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+  """An initializer: N(1, 0.02^2), of what normalised values are multiplied by."""
   return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 
 

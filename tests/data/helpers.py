@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from nsn_jax.data import pieces
+from nsn_jax.data import decoding, pieces
 from nsn_jax.data.dataset import Progress
 
 
@@ -23,7 +23,7 @@ def flat(value, height=8, width=8):
 
 
 def decoded(batches, decode_item, count=None, begun=None, **options):
-  """All images of `pieces.decoded` in one array."""
+  """All images of `pieces.decoded` in one array; the first broken one is an error."""
   found = pieces.decoded(
     batches,
     decode_item,
@@ -32,7 +32,12 @@ def decoded(batches, decode_item, count=None, begun=None, **options):
     begun=begun or Progress(),
     **options,
   )
-  return np.concatenate([piece.images.copy() for piece in found if len(piece.images)])
+  kept = []
+  for piece in found:
+    for _, told in piece.broken:
+      raise decoding.BrokenImageError(told)
+    kept.append(piece.images.copy())
+  return np.concatenate([images for images in kept if len(images)])
 
 
 class Records(list):
