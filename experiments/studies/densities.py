@@ -50,12 +50,9 @@ def measure(
     OSError: for folders without a model.
   """
   loaded = [(place, *baseline_training.load(pathlib.Path(place))) for place in places]
-  specs = {
-    runs.DataSpec(facts["dataset"], facts["data_dir"], facts["image_size"], num_images)
-    for *_, facts in loaded
-  }
-  if len(specs) != 1:
-    names = ", ".join(sorted(spec.name for spec in specs)) or "none"
+  kinds = {(facts["dataset"], model.image_shape) for _, model, _, facts in loaded}
+  if len(kinds) != 1:
+    names = ", ".join(f"{name} {list(shape)}" for name, shape in sorted(kinds)) or "none"
     raise ValueError(f"workdirs: expected models of one data set, at one size, got {names}")
   for place, model, _, _ in loaded:
     if not isinstance(model, baselines.Variational | baselines.BoltzmannMachine):
@@ -63,12 +60,15 @@ def measure(
         f"workdirs: expected models with a density that can be compared, variational ones and "
         f"Boltzmann machines, got {model.title} in {place!r}"
       )
-  images = specs.pop().load("test").images
+  facts = loaded[0][3]
+  spec = runs.DataSpec(facts["dataset"], facts["data_dir"], facts["image_size"], num_images)
+  images = spec.load("test").images
   rows = []
   for place, model, state, facts in loaded:
     rows.append({"workdir": place, **make_row(key, model, state, images, num_draws)})
-    rows[-1] |= {"options": facts["options"], "num_epochs": facts["num_epochs"]}
-    print(f"{model.title}: {rows[-1]['nats']:.2f} nats, {rows[-1]['kind']}", flush=True)
+    done = len(runs.read_epochs(pathlib.Path(place)))
+    rows[-1] |= {"options": facts["options"], "num_epochs": done}
+    print(f"{model.title}: {rows[-1]['nats']:.2f} nats", flush=True)
   return rows
 
 
