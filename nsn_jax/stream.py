@@ -430,7 +430,8 @@ def above(
 ) -> MapStream:
   """The stream that the next layer sees.
 
-  Its maps are computed once and held on the host where they fit `memory_budget` bytes; else the
+  Its maps are computed once and held on the host where they fit `memory_budget` bytes, and where to
+  compute them again takes longer than to bring them from there (`Budget.flops_a_byte`); else the
   base stays what it is and the maps are computed again in every pass.
   """
   below, filters = stream.encoder, stream.place.replicate(filters)
@@ -456,14 +457,28 @@ def of_images(
   return _held(stream, budgets.IMAGES_AT_ONCE, memory_budget // _WHITENED_SHARE, report)
 
 
+def _flops(stream: MapStream) -> int:
+  """Of the products that make an image's map of the base."""
+  encoder, (height, width, channels) = stream.encoder, stream.base.shape[1:]
+  found = 0 if encoder.whitening is None else 2 * channels * (height * width) ** 2
+  sizes = map_sizes((height, width), encoder.layers)
+  for (h, w), filters in zip(sizes, encoder.filters, strict=True):
+    found += 2 * h * w * filters.num_filters * filters.num_values
+  return found
+
+
 def _held(
   stream: MapStream, batch_images: int, memory_budget: int, report: OnFraction | None
 ) -> MapStream:
-  """The stream with its maps as the base, where they fit the budget."""
+  """The stream with its maps as the base, where they fit the budget and are worth it."""
   place, shape = stream.place, stream.map_shape
+  values, held = (int(np.prod(x, dtype=np.int64)) for x in (shape, stream.base.shape[1:]))
+  more = 4 * values - stream.base.itemsize * held  # bytes an image
+  if _flops(stream) < budgets.of_backend().flops_a_byte * more:
+    return stream
   # Decided alike by all processes: by the most that one may hold.
   most = stream.rows.most * len(place.local_shards)
-  if 4 * most * int(np.prod(shape, dtype=np.int64)) > memory_budget:
+  if 4 * most * values > memory_budget:
     return stream
   maps = np.empty((len(stream.base), *shape), np.float32)
   done, shards = 0, stream.rows.shards()

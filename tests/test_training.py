@@ -171,6 +171,24 @@ def test_cached_and_recomputed_maps_agree(images, trained, monkeypatch, whitened
   np.testing.assert_allclose(found.filters[1].variance, cached.filters[1].variance, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("flops_a_byte", "is_held"), [(1, True), (42, True), (43, False)])
+def test_maps_are_made_again_where_that_is_sooner_than_a_bus(
+  images, trained, monkeypatch, flops_a_byte, is_held
+):
+  monkeypatch.setattr(budgets, "_CPU", budgets._CPU._replace(flops_a_byte=flops_a_byte))
+  # Whitening 64 pixels costs 2 * 64^2 flops, and makes 4 * 64 bytes of 64: 42.7 flops a byte more.
+  maps = stream.of_images(images, trained.nsn.whitening, 1 << 30)
+  assert (maps.encoder.whitening is None) == is_held
+  assert maps.base.dtype == (np.float32 if is_held else np.uint8)
+  # The first layer of K filters: 2 * 9 * 16 K flops for 36 K bytes, 8 flops a byte and the more
+  # that go out from bytes that come anyway.
+  again = stream.above(maps, trained.nsn.filters[0], CONFIG.layers[0], 1 << 30)
+  first = trained.nsn.num_filters[0]
+  flops = 2 * 9 * 16 * first + (0 if is_held else 2 * 64**2)
+  more = 36 * first - (256 if is_held else 64)
+  assert (again.encoder.layers == ()) == (flops >= flops_a_byte * more)
+
+
 def test_the_least_budget_still_trains(images):
   config = NetworkConfig(
     layers=(LayerConfig(kernel=8, stride=1, patience=1, exchange_steps=0, max_passes=0),)
