@@ -57,7 +57,9 @@ def _pieces(folder: pathlib.Path, request: Request, begun: Progress) -> Generato
   try:
     with (folder / "data.mdb").open("rb") as file:
       count = lmdb_file.count(file)
-      places = lmdb_file.locate(file, broken.with_spares(request.limit, count))
+      # Without a limit all values are looked for, which tells a file that lost some.
+      limit = None if request.limit is None else broken.with_spares(request.limit, count)
+      places = lmdb_file.locate(file, limit)
       if not places:
         raise DataError(f"data_dir: expected images in {str(folder)!r}, got an empty database")
       decoded = pieces.decoded(

@@ -1,6 +1,7 @@
 """LSUN's own folders: databases written here, of images of one colour, and damaged ones."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -40,6 +41,18 @@ def test_lsuns_own_folders_are_read(tmp_path, monkeypatch, below):
   np.testing.assert_allclose(test, 50, atol=3)
   few = data.load("lsun/church_outdoor", data_dir=tmp_path, limit=2).images
   np.testing.assert_array_equal(few, images[:2])
+
+
+@pytest.mark.parametrize("told", [2, 4])
+def test_lsun_of_another_number_of_values_than_it_says_is_one_line(tmp_path, told):
+  folder = tmp_path / "church_outdoor_train_lmdb"
+  _write_lmdb(folder, {b"a": flat(10), b"b": flat(20), b"c": flat(30)})
+  content = bytearray((folder / "data.mdb").read_bytes())
+  for start in (0, 4096):
+    struct.pack_into("<Q", content, start + 120, told)
+  (folder / "data.mdb").write_bytes(content)
+  with pytest.raises(data.DataError, match=rf"got: it says {told} values and has 3$"):
+    data.load("lsun/church_outdoor", data_dir=tmp_path)
 
 
 def test_lsun_of_tfds_goes_before_its_own_folders(fake_tfds):
