@@ -11,7 +11,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -20,10 +20,12 @@ from experiments.common.progress_line import EpochLine
 from nsn_jax import baselines, data
 from nsn_jax.metrics import evaluation
 
-__all__ = ["load", "train"]
+__all__ = ["held_out", "load", "load_kind", "train"]
 
 _OUTPUTS = (runs.EPOCHS, workdir.CONFIG, "samples_epoch_*.png", runs.CURVE)
 _SHOWN = 100
+
+_Kind = TypeVar("_Kind", bound=baselines.Baseline)
 
 
 def train(
@@ -161,6 +163,32 @@ def load(folder: pathlib.Path) -> tuple[baselines.Baseline, Any, dict[str, Any]]
   made = baselines.make(facts["model"], tuple(facts["data"]["shape"][1:]), **facts["options"])
   with baselines.Checkpoints(folder / runs.CHECKPOINTS) as kept:
     return made, _restored(kept, made)[1], facts
+
+
+def load_kind(
+  name: str, folder: str | os.PathLike[str], kind: type[_Kind], wanted: str
+) -> tuple[_Kind, Any, dict[str, Any]]:
+  """`load`, of a model of one kind.
+
+  Args:
+    name: of the flag that named the folder, for the error.
+    folder: of the training.
+    kind: that the model must be of.
+    wanted: what that is called, for the error.
+
+  Raises:
+    OSError: where nothing was trained there.
+    ValueError: for a model of another kind, or damaged checkpoints.
+  """
+  model, state, facts = load(pathlib.Path(folder))
+  if not isinstance(model, kind):
+    raise ValueError(f"{name}: expected {wanted}, got {model.title} in {os.fspath(folder)!r}")
+  return model, state, facts
+
+
+def held_out(facts: Mapping[str, Any], limit: int | None) -> runs.DataSpec:
+  """The data that a training saw, at its size, of which the test images are so many at most."""
+  return runs.DataSpec(facts["dataset"], facts["data_dir"], facts["image_size"], limit)
 
 
 def _resumed(

@@ -22,7 +22,6 @@ from experiments.common import (
   command_line,
   pictures,
   provenance,
-  runs,
   workdir,
 )
 from nsn_jax import baselines
@@ -106,11 +105,11 @@ def _main() -> None:
   """Prints the accuracy, writes it, and draws."""
   given = flags.FLAGS
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
-  place = pathlib.Path(command_line.required("trained", "the workdir of a trained InfoGAN"))
-  model, state, facts = baseline_training.load(place)
-  if not isinstance(model, baselines.InfoGAN):
-    raise ValueError(f"trained: expected an InfoGAN, got {model.title} in {str(place)!r}")
-  spec = runs.DataSpec(facts["dataset"], facts["data_dir"], facts["image_size"], given.num_images)
+  place = command_line.required("trained", "the workdir of a trained InfoGAN")
+  model, state, facts = baseline_training.load_kind(
+    "trained", place, baselines.InfoGAN, "an InfoGAN"
+  )
+  spec = baseline_training.held_out(facts, given.num_images)
   test = spec.load("test")
   order_key, noise_key = jax.random.split(jax.random.key(given.seed))
   found: dict[str, Any] = {"dataset": spec.name, "options": facts["options"]}

@@ -60,9 +60,7 @@ def measure(
         f"workdirs: expected models with a density that can be compared, variational ones and "
         f"Boltzmann machines, got {model.title} in {place!r}"
       )
-  facts = loaded[0][3]
-  spec = runs.DataSpec(facts["dataset"], facts["data_dir"], facts["image_size"], num_images)
-  images = spec.load("test").images
+  images = baseline_training.held_out(loaded[0][3], num_images).load("test").images
   rows = []
   for place, model, state, facts in loaded:
     rows.append({"workdir": place, **make_row(key, model, state, images, num_draws)})

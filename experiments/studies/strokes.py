@@ -57,10 +57,8 @@ def _main() -> None:
   """Draws and says where."""
   given = flags.FLAGS
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
-  place = pathlib.Path(command_line.required("trained", "the workdir of a trained DRAW"))
-  model, state, _ = baseline_training.load(place)
-  if not isinstance(model, baselines.DRAW):
-    raise ValueError(f"trained: expected a DRAW, got {model.title} in {str(place)!r}")
+  place = command_line.required("trained", "the workdir of a trained DRAW")
+  model, state, _ = baseline_training.load_kind("trained", place, baselines.DRAW, "a DRAW")
   path = folder / "strokes.png"
   draw(jax.random.key(given.seed), model, state, given.num_samples, path)
   print(path)

@@ -9,6 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from nsn_jax.baselines import binary_pixels
+
 __all__ = ["LAST", "DenseGenerator", "Maxout", "MaxoutCritic"]
 
 #: Name of the generator's layer that makes pixels.
@@ -72,7 +74,7 @@ class MaxoutCritic(nn.Module):
   def __call__(self, images: jax.Array) -> jax.Array:
     """Scores: log-odds of being real."""
     is_sure = not self.has_rng("dropout")
-    x = (images.reshape(len(images), -1) + 1.0) / 2.0
+    x = binary_pixels.as_probabilities(images)
     x = nn.Dropout(_PIXELS_DROPPED)(x, deterministic=is_sure)
     for _ in range(2):
       x = Maxout(self.units, self.pieces)(x)

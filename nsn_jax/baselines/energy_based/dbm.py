@@ -151,7 +151,7 @@ class DBM(BoltzmannMachine):
       the first layer's.
     """
     begin_key, data_key, stage_key = jax.random.split(key, 3)
-    pixels = (images.reshape(len(images), -1) + 1.0) / 2.0
+    pixels = binary_pixels.as_probabilities(images)
     data = jax.random.bernoulli(data_key, pixels).astype(jnp.float32)
     of_batch = pixels.mean(axis=0)
     state = jax.lax.cond(
