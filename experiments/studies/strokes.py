@@ -2,8 +2,9 @@
 
     python -m experiments.studies.strokes --trained=runs/draw --workdir=runs/strokes
 
-`--trained` is a workdir of `experiments.train_baseline --model=draw`. `strokes.png` has a row a
-sample; its columns are the canvas after steps evenly spread, the last of which is the sample.
+`--trained` is a workdir of `experiments.train_baseline --model=draw`, or `convdraw`. `strokes.png`
+has a row a sample; its columns are the canvas after steps evenly spread, the last of which is the
+sample.
 """
 
 import pathlib
@@ -24,7 +25,7 @@ _SHOWN = 16
 
 def draw(
   key: jax.Array,
-  model: baselines.DRAW,
+  model: baselines.Drawing,
   state: baselines.VAEState,
   num_samples: int,
   path: pathlib.Path,
@@ -58,7 +59,7 @@ def _main() -> None:
   given = flags.FLAGS
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
   place = command_line.required("trained", "the workdir of a trained DRAW")
-  model, state, _ = baseline_training.load_kind("trained", place, baselines.DRAW, "a DRAW")
+  model, state, _ = baseline_training.load_kind("trained", place, baselines.Drawing, "a DRAW")
   path = folder / "strokes.png"
   draw(jax.random.key(given.seed), model, state, given.num_samples, path)
   print(path)

@@ -31,8 +31,10 @@ from nsn_jax.baselines.energy_based.dbm import DBM, DBMState
 from nsn_jax.baselines.energy_based.rbm import RBM, RBMState
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
+from nsn_jax.baselines.variational.conv_draw import ConvDRAW
 from nsn_jax.baselines.variational.conv_vae import ConvVAE
 from nsn_jax.baselines.variational.draw import DRAW
+from nsn_jax.baselines.variational.drawing import Drawing
 from nsn_jax.baselines.variational.vae import VAE, VAEState
 from nsn_jax.baselines.variational.variational_model import Variational
 from nsn_jax.pixel_range import to_signed
@@ -52,10 +54,12 @@ __all__ = [
   "BoltzmannMachine",
   "Checkpoints",
   "Codes",
+  "ConvDRAW",
   "ConvVAE",
   "DBMState",
   "Density",
   "DivergedError",
+  "Drawing",
   "Epoch",
   "EpochProgress",
   "Family",

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 from nsn_jax.patches import sum_patches
 
 __all__ = [
+  "HE",
+  "HE_DOUBLED",
   "INIT",
   "SLOPE",
   "Critic",
@@ -38,6 +40,10 @@ SLOPE = 0.2
 _SMALLEST = 4
 #: Of weights.
 INIT = nn.initializers.normal(0.02)
+#: Of weights where nothing normalises: He's.
+HE = nn.initializers.he_normal()
+#: A pixel of a doubled map is a sum over 2x2 of the window's 4x4, which He's rule counts in full.
+HE_DOUBLED = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
 
 
 def near_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:

@@ -12,6 +12,7 @@ from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.energy_based.dbm import DBM
 from nsn_jax.baselines.energy_based.rbm import RBM
+from nsn_jax.baselines.variational.conv_draw import ConvDRAW
 from nsn_jax.baselines.variational.conv_vae import ConvVAE
 from nsn_jax.baselines.variational.draw import DRAW
 from nsn_jax.baselines.variational.vae import VAE
@@ -29,6 +30,7 @@ MODELS: dict[str, type[Baseline]] = {
   "vae": VAE,
   "convvae": ConvVAE,
   "draw": DRAW,
+  "convdraw": ConvDRAW,
   "pixelcnn": PixelCNN,
   "rbm": RBM,
   "dbm": DBM,

@@ -17,6 +17,7 @@ _OPTIONS = {
   "improvedgan": {"width": 2, "latent": 3, "kernels": 3, "kernel_size": 2},
   "vae": {"hidden": 6, "latent": 3},
   "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
+  "convdraw": {"width": 2, "hidden": 4, "latent": 2, "num_steps": 2},
   "pixelcnn": {"width": 3, "num_layers": 2},
   "rbm": {"hidden": 6, **_FEW_STEPS},
   # One epoch of four steps a stage.
