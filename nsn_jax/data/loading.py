@@ -9,17 +9,18 @@ from typing import Any
 
 from absl import logging
 
-from nsn_jax.data import cache, decoding, digits, folder, lsun, npz, tfds_source
+from nsn_jax.data import cache, decoding, digits, folder, lsun, npz, tfds_source, two_digits
 from nsn_jax.data.dataset import DataError, Dataset, Request, Source, Stream, one_line
 
 __all__ = ["NAMES", "SOURCES", "is_known", "load"]
 
+_MNIST = functools.partial(tfds_source.source, tfds_source.Spec("mnist", mode="L", image_size=28))
+
 #: How each data set is found. A new one is an entry here; `KIND:PATH` takes any path after `KIND:`.
 SOURCES: dict[str, Callable[[Request], Source | Stream]] = {
   "digits": digits.source,
-  "mnist": functools.partial(
-    tfds_source.source, tfds_source.Spec("mnist", mode="L", image_size=28)
-  ),
+  "mnist": _MNIST,
+  "two_digits": functools.partial(two_digits.source, _MNIST),
   "fashion_mnist": functools.partial(
     tfds_source.source, tfds_source.Spec("fashion_mnist", mode="L", image_size=28)
   ),
@@ -67,6 +68,7 @@ def load(
       split);
       `mnist`, `fashion_mnist` (28x28), `lfw` and `lsun/church_outdoor` (64x64) from TFDS; the last
       from LSUN's own LMDB folders, too;
+      `two_digits`, two of `mnist`'s at random places an image (60x60), without labels;
       `folder:PATH`, all images below a folder, RGB (64x64); sub-folders `train` and `test` are the
       splits if there, else every tenth image is a test image; folders below them are the labels.
       The splits may be in any case, and named `training`, or `testing`, `val`, `valid` or
