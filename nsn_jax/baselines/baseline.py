@@ -94,6 +94,16 @@ class Baseline(abc.ABC):
   def init(self, key: jax.Array) -> State:
     """The state that training begins with."""
 
+  def informed(self, state: State, images: npt.NDArray[np.uint8]) -> State:
+    """The first state, told of what it will be trained on; here as it is. On the host, once.
+
+    Args:
+      state: of `init`.
+      images: all training images, uint8 [N, H, W, C].
+    """
+    del images
+    return state
+
   @abc.abstractmethod
   def step(self, key: jax.Array, state: State, images: jax.Array) -> tuple[State, Metrics]:
     """One step on a batch, float32 [batch_size, H, W, C] in [-1, 1]. Pure."""

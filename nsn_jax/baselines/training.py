@@ -115,8 +115,10 @@ def train(
   if state is None and first_epoch:
     raise ValueError(f"first_epoch: expected 0 where no state is given, got {first_epoch}")
   init_key, epochs_key = jax.random.split(key)
-  # A step takes its state's memory, which here is the caller's.
-  state = _init(model, init_key) if state is None else jax.tree.map(jnp.copy, state)
+  if state is None:
+    state = model.informed(_init(model, init_key), images)
+  else:
+    state = jax.tree.map(jnp.copy, state)  # A step takes its memory, which is the caller's.
   real = _diversity(images[: _PROBE * 2 : 2])
   for epoch in range(first_epoch, num_epochs):
     start = time.perf_counter()

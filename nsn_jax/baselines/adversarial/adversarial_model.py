@@ -61,6 +61,9 @@ class AdversarialModel(Baseline):
   family: ClassVar[Family] = Family.ADVERSARIAL
   #: Whether the critic draws, as for dropout: it is then given a key each time.
   critic_draws: ClassVar[bool] = False
+  #: Whether both networks step at once: the generator then meets the critic before its step, and
+  #: by what it drew; else after it.
+  at_once: ClassVar[bool] = False
 
   latent: int = 100
   batch_size: int = 128
@@ -110,11 +113,6 @@ class AdversarialModel(Baseline):
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
     """What images are made of: uniform in [-1, 1], [num_samples, noise_size]."""
     return jax.random.uniform(key, (num_samples, self.latent), jnp.float32, minval=-1.0)
-
-  def prepare(self, state: GANState, images: jax.Array) -> GANState:
-    """The state that a step goes out from: the first one may learn of the data by its batch."""
-    del images
-    return state
 
   def constrain(self, critic: Any) -> Any:
     """The critic's parameters after a step, brought back to where they are allowed."""
@@ -192,7 +190,7 @@ class AdversarialModel(Baseline):
     return images, changed.get("batch_stats", {})
 
   def step(self, key: jax.Array, state: GANState, images: jax.Array) -> tuple[GANState, Metrics]:
-    """One step of the critic, then one of the generator on the same noise where it is its turn.
+    """One step of the critic, and one of the generator on the same noise where it is its turn.
 
     Args:
       key: PRNG key of the noise, and of what the critic draws.
@@ -203,7 +201,6 @@ class AdversarialModel(Baseline):
       The state after it, and `critic_loss`, `generator_loss`, both before it, and what else the
       generator's objective tells.
     """
-    state = self.prepare(state, images)
     keys = jax.random.split(key, 3) if self.critic_draws else (key, None, None)
     noise_key, critic_key, generator_key = keys
     noise = self.noise(noise_key, len(images))
@@ -216,9 +213,12 @@ class AdversarialModel(Baseline):
     )(state.critic)
     updates, critic_optimizer = optimizer.update(gradient, state.critic_optimizer, state.critic)
     critic = self.constrain(optax.apply_updates(state.critic, updates))
+    met = critic
+    if self.at_once:
+      met, generator_key = state.critic, _split(critic_key)[1]
 
     def objective(fake: jax.Array) -> tuple[jax.Array, Metrics]:
-      return self.generator_objective(generator_key, critic, images, fake, noise)
+      return self.generator_objective(generator_key, met, images, fake, noise)
 
     def train_generator() -> tuple[Any, Any, tuple[jax.Array, Metrics]]:
       told, slope = jax.value_and_grad(objective, has_aux=True)(fake)

@@ -7,6 +7,8 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 import optax
 
 from nsn_jax import checks
@@ -14,6 +16,9 @@ from nsn_jax.baselines.adversarial import dense_networks, momentum
 from nsn_jax.baselines.adversarial.adversarial_model import AdversarialModel, GANState
 
 __all__ = ["GAN"]
+
+#: Means of pixels are at least this, and at most 1 less this: log-odds stay finite.
+_LEAST_MEAN = 1e-7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,13 +28,13 @@ class GAN(AdversarialModel):
   The critic D maximises the mean of log D(x) + log(1 - D(G(z))), halved as in the authors' code
   (Eq 1 of the paper); the generator G that of log D(G(z)), which the paper trains by as its
   gradient does not vanish where D is sure. The recipe is that code's for MNIST: batches of 100,
-  uniform noise of variance 1, gradient descent of rate 0.1 that falls by a factor 1.000004 a step,
-  momentum that rises from 0.5 to 0.7 over 250 epochs of 500 steps.
+  normal noise, gradient descent of rate 0.1 that falls by a factor 1.000004 a step, momentum that
+  rises from 0.5 to 0.7 over 250 epochs of 500 steps. Untrained images are the training images'
+  mean, and both networks step at once, by the same dropout. Much depends on these two: with a mean
+  that lets black corners be grey, or a generator that meets the critic after its step and by
+  dropout of its own, as Algorithm 1 has it, the critic wins within a few epochs and stays ahead.
 
-  We depart from that code: the generator's last bias begins at the log-odds of the first batch's
-  mean, not of all data's, as a state is begun without data; the generator meets the critic after
-  its step and by dropout of its own, as Algorithm 1 has it, where the code takes both steps at
-  once; and the rate has no floor, which there comes after 2.9 million steps.
+  We depart from that code: the rate has no floor, which there comes after 2.9 million steps.
 
   Attributes:
     image_shape: [H, W, C].
@@ -50,6 +55,7 @@ class GAN(AdversarialModel):
   title: ClassVar[str] = "GAN"
   default_epochs: ClassVar[int] = 80
   critic_draws: ClassVar[bool] = True
+  at_once: ClassVar[bool] = True
   width_field: ClassVar[str | None] = "width"
 
   width: int = 1200
@@ -89,13 +95,12 @@ class GAN(AdversarialModel):
     """Cross-entropy of generated taken for real."""
     return jax.nn.softplus(-fake_scores).mean()
 
-  def prepare(self, state: GANState, images: jax.Array) -> GANState:
-    """Before the first step, untrained images become the mean of its batch."""
-    pixels = (images.sum(axis=0) + len(images)).ravel() / 2
-    # As if half an image more had been white, and half black: log-odds stay finite.
-    odds = jnp.log(pixels + 0.5) - jnp.log(len(images) - pixels + 0.5)
-    last = dict(state.generator[dense_networks.LAST])
-    last["bias"] = jnp.where(state.step == 0, odds, last["bias"])
+  def informed(self, state: GANState, images: npt.NDArray[np.uint8]) -> GANState:
+    """Untrained images become the mean of the training images."""
+    mean = images.mean(axis=0, dtype=np.float64).ravel() / 255
+    mean = np.clip(mean, _LEAST_MEAN, 1 - _LEAST_MEAN)
+    odds = jnp.asarray(np.log(mean / (1 - mean)), jnp.float32)
+    last = {**state.generator[dense_networks.LAST], "bias": odds}
     return state._replace(generator={**state.generator, dense_networks.LAST: last})
 
   def rate(self, step: jax.Array) -> jax.Array:
@@ -112,6 +117,5 @@ class GAN(AdversarialModel):
     return momentum.descent(self.rate, self.momentum)
 
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
-    """Uniform of variance 1, [num_samples, latent]."""
-    reach = math.sqrt(3)
-    return jax.random.uniform(key, (num_samples, self.latent), jnp.float32, -reach, reach)
+    """Standard normal, [num_samples, latent]."""
+    return jax.random.normal(key, (num_samples, self.latent), jnp.float32)
