@@ -26,6 +26,7 @@ from nsn_jax.baselines.adversarial.wgan import WGAN
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
+from nsn_jax.baselines.class_labels import training_labels
 from nsn_jax.baselines.energy_based.boltzmann_machine import BoltzmannMachine
 from nsn_jax.baselines.energy_based.dbm import DBM, DBMState
 from nsn_jax.baselines.energy_based.rbm import RBM, RBMState
@@ -74,4 +75,5 @@ __all__ = [
   "sample",
   "to_signed",
   "train",
+  "training_labels",
 ]

@@ -69,6 +69,7 @@ class Constant:
   image_shape: tuple[int, int, int] = SHAPE
   batch_size: int = 5
   spread: float = 0.0
+  uses_labels: bool = False
 
   def init(self, key):
     return jnp.zeros(1)
