@@ -20,6 +20,7 @@ from nsn_jax.baselines.adversarial.dcgan import DCGAN
 from nsn_jax.baselines.adversarial.gan import GAN
 from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
 from nsn_jax.baselines.adversarial.info_gan import Codes, InfoGAN
+from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
 from nsn_jax.baselines.adversarial.wgan import WGAN
@@ -43,6 +44,7 @@ __all__ = [
   "DCGAN",
   "DRAW",
   "GAN",
+  "LAPGAN",
   "LSGAN",
   "MODELS",
   "RBM",

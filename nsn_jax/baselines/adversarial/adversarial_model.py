@@ -111,6 +111,10 @@ class AdversarialModel(Baseline):
     """What images are made of: uniform in [-1, 1], [num_samples, noise_size]."""
     return jax.random.uniform(key, (num_samples, self.latent), jnp.float32, minval=-1.0)
 
+  def given(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    """What a step's images are made of, as many as the real ones: noise, here of these alone."""
+    return self.noise(key, len(images))
+
   def prepare(self, state: GANState, images: jax.Array) -> GANState:
     """The state that a step goes out from: the first one may learn of the data by its batch."""
     del images
@@ -206,7 +210,7 @@ class AdversarialModel(Baseline):
     state = self.prepare(state, images)
     keys = jax.random.split(key, 3) if self.critic_draws else (key, None, None)
     noise_key, critic_key, generator_key = keys
-    noise = self.noise(noise_key, len(images))
+    noise = self.given(noise_key, images)
     make = functools.partial(self._generate, moments=state.moments, noise=noise)
     fake, back, moments = jax.vjp(make, state.generator, has_aux=True)
 

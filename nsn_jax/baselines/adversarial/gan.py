@@ -7,17 +7,17 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.adversarial import dense_networks, momentum
-from nsn_jax.baselines.adversarial.adversarial_model import AdversarialModel, GANState
+from nsn_jax.baselines.adversarial import dense_networks
+from nsn_jax.baselines.adversarial.adversarial_model import GANState
+from nsn_jax.baselines.adversarial.descending_gan import DescendingGAN
 
 __all__ = ["GAN"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GAN(AdversarialModel):
+class GAN(DescendingGAN):
   """Dense networks: rectified units make images, maxout with dropout tells them from real ones.
 
   The critic D maximises the mean of log D(x) + log(1 - D(G(z))), halved as in the authors' code
@@ -49,7 +49,6 @@ class GAN(AdversarialModel):
 
   title: ClassVar[str] = "GAN"
   default_epochs: ClassVar[int] = 80
-  critic_draws: ClassVar[bool] = True
   width_field: ClassVar[str | None] = "width"
 
   width: int = 1200
@@ -63,13 +62,8 @@ class GAN(AdversarialModel):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    for name in ("width", "pieces", "momentum_steps"):
+    for name in ("width", "pieces"):
       checks.integer(name, getattr(self, name), 1)
-    checks.number("rate_decay", self.rate_decay, 0.0)
-    for name in ("first_momentum", "last_momentum"):
-      value = checks.number(name, getattr(self, name), 0.0)
-      if value >= 1.0:
-        raise ValueError(f"{name}: expected a number from 0 to below 1, got {value}")
 
   @property
   def _generator(self) -> nn.Module:
@@ -79,16 +73,6 @@ class GAN(AdversarialModel):
   def _critic(self) -> nn.Module:
     return dense_networks.MaxoutCritic(-(-self.width // self.pieces), self.pieces)
 
-  def critic_loss(
-    self, real_scores: jax.Array, fake_scores: jax.Array, real: jax.Array, fake: jax.Array
-  ) -> jax.Array:
-    """Half the cross-entropy of real and generated, by scores that are log-odds."""
-    return (jax.nn.softplus(-real_scores).mean() + jax.nn.softplus(fake_scores).mean()) / 2
-
-  def generator_loss(self, fake_scores: jax.Array) -> jax.Array:
-    """Cross-entropy of generated taken for real."""
-    return jax.nn.softplus(-fake_scores).mean()
-
   def prepare(self, state: GANState, images: jax.Array) -> GANState:
     """Before the first step, untrained images become the mean of its batch."""
     pixels = (images.sum(axis=0) + len(images)).ravel() / 2
@@ -97,19 +81,6 @@ class GAN(AdversarialModel):
     last = dict(state.generator[dense_networks.LAST])
     last["bias"] = jnp.where(state.step == 0, odds, last["bias"])
     return state._replace(generator={**state.generator, dense_networks.LAST: last})
-
-  def rate(self, step: jax.Array) -> jax.Array:
-    """Of a step, float32 of its number from 0."""
-    return self.learning_rate * jnp.exp(-math.log1p(self.rate_decay) * step)
-
-  def momentum(self, step: jax.Array) -> jax.Array:
-    """Of a step, float32 of its number from 0."""
-    share = jnp.minimum(step / self.momentum_steps, 1.0)
-    return (1 - share) * self.first_momentum + share * self.last_momentum
-
-  def optimizer(self) -> optax.GradientTransformation:
-    """Gradient descent with momentum."""
-    return momentum.descent(self.rate, self.momentum)
 
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
     """Uniform of variance 1, [num_samples, latent]."""
