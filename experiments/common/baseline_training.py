@@ -64,6 +64,7 @@ def _train(
     evaluation.check_count("score_samples", config.score_samples)
   loaded = config.data.load()
   made = baselines.make(config.model, loaded.images.shape[1:], **config.options)
+  baselines.training_labels(made, loaded.labels, len(loaded.images))  # or nothing is begun
   num_epochs = made.default_epochs if config.num_epochs is None else config.num_epochs
   config = dataclasses.replace(config, num_epochs=num_epochs)
   judging_set = _judging_set(config, loaded)
@@ -131,6 +132,7 @@ def _train(
           made,
           loaded.images,
           num_epochs=num_epochs,
+          labels=loaded.labels if made.uses_labels else None,
           state=state,
           first_epoch=first,
           report=line,

@@ -20,12 +20,14 @@ from nsn_jax.baselines.adversarial.dcgan import DCGAN
 from nsn_jax.baselines.adversarial.gan import GAN
 from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
 from nsn_jax.baselines.adversarial.info_gan import Codes, InfoGAN
+from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
 from nsn_jax.baselines.adversarial.wgan import WGAN
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
+from nsn_jax.baselines.class_labels import training_labels
 from nsn_jax.baselines.energy_based.boltzmann_machine import BoltzmannMachine
 from nsn_jax.baselines.energy_based.dbm import DBM, DBMState
 from nsn_jax.baselines.energy_based.rbm import RBM, RBMState
@@ -44,6 +46,7 @@ __all__ = [
   "DCGAN",
   "DRAW",
   "GAN",
+  "LAPGAN",
   "LSGAN",
   "MODELS",
   "RBM",
@@ -78,4 +81,5 @@ __all__ = [
   "sample",
   "to_signed",
   "train",
+  "training_labels",
 ]

@@ -90,6 +90,20 @@ class Baseline(abc.ABC):
     """Steps of a sample that wait for each other; 1 where all pixels come together."""
     return 1
 
+  @property
+  def uses_labels(self) -> bool:
+    """Whether it is trained by the images' classes: by `step_with_labels`, and not by `step`."""
+    return False
+
+  def check_labels(self, labels: npt.NDArray[np.integer]) -> None:
+    """Raises ValueError where the model uses labels and cannot be trained by these, on the host.
+
+    Args:
+      labels: integers [N] of at least -1, which is an unknown class; all of them are where a data
+        set has no labels.
+    """
+    del labels
+
   @abc.abstractmethod
   def init(self, key: jax.Array) -> State:
     """The state that training begins with."""
@@ -107,6 +121,13 @@ class Baseline(abc.ABC):
   @abc.abstractmethod
   def step(self, key: jax.Array, state: State, images: jax.Array) -> tuple[State, Metrics]:
     """One step on a batch, float32 [batch_size, H, W, C] in [-1, 1]. Pure."""
+
+  def step_with_labels(
+    self, key: jax.Array, state: State, images: jax.Array, labels: jax.Array
+  ) -> tuple[State, Metrics]:
+    """`step`, by the images' classes, int32 [batch_size], -1 where unknown; here without. Pure."""
+    del labels
+    return self.step(key, state, images)
 
   @abc.abstractmethod
   def generate(self, key: jax.Array, state: State, num_samples: int) -> jax.Array:

@@ -6,6 +6,7 @@ from nsn_jax.baselines.adversarial.dcgan import DCGAN
 from nsn_jax.baselines.adversarial.gan import GAN
 from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
 from nsn_jax.baselines.adversarial.info_gan import InfoGAN
+from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.wgan import WGAN
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
@@ -26,6 +27,7 @@ MODELS: dict[str, type[Baseline]] = {
   "wgan": WGAN,
   "lsgan": LSGAN,
   "infogan": InfoGAN,
+  "lapgan": LAPGAN,
   "improvedgan": ImprovedGAN,
   "vae": VAE,
   "convvae": ConvVAE,

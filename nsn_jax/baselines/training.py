@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nsn_jax import checks
 from nsn_jax.baselines import baseline
 from nsn_jax.baselines.baseline import Baseline, Metrics, State
+from nsn_jax.baselines.class_labels import training_labels
 from nsn_jax.pixel_range import to_signed
 
 __all__ = ["DivergedError", "Epoch", "EpochProgress", "train"]
@@ -71,6 +72,7 @@ def train(
   images: npt.NDArray[np.uint8],
   *,
   num_epochs: int,
+  labels: npt.NDArray[np.integer] | None = None,
   state: State | None = None,
   first_epoch: int = 0,
   report: Callable[[EpochProgress], None] | None = None,
@@ -86,6 +88,8 @@ def train(
     model: the baseline.
     images: uint8 [N, H, W, C] of the model's shape, at least one batch. They stay on the host.
     num_epochs: the epoch before which training ends.
+    labels: classes of the images, integers [N], -1 where unknown; None where all are. A model that
+      uses none is trained as without.
     state: to go on from; None to begin. It is copied.
     first_epoch: the epoch to go on with, where a state is given.
     report: called now and then.
@@ -112,6 +116,7 @@ def train(
     raise ValueError(
       f"images: expected at least one batch of {model.batch_size}, got {len(images)}"
     )
+  labels = training_labels(model, labels, len(images))
   if state is None and first_epoch:
     raise ValueError(f"first_epoch: expected 0 where no state is given, got {first_epoch}")
   init_key, epochs_key = jax.random.split(key)
@@ -123,7 +128,7 @@ def train(
   for epoch in range(first_epoch, num_epochs):
     start = time.perf_counter()
     step_key, probe_key = jax.random.split(jax.random.fold_in(epochs_key, epoch))
-    state, metrics = _epoch(step_key, model, images, state, epoch, report)
+    state, metrics = _epoch(step_key, model, images, labels, state, epoch, report)
     probe = baseline.sample(probe_key, model, state, _PROBE)
     diversity = _diversity(probe) / max(real, 1e-6)
     record = Epoch(epoch, metrics, diversity, diversity < _COLLAPSED, time.perf_counter() - start)
@@ -139,15 +144,24 @@ def _init(model: Baseline, key: jax.Array) -> State:
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=2)
 def _step(
-  model: Baseline, key: jax.Array, state: State, batch: jax.Array, step: jax.Array
+  model: Baseline,
+  key: jax.Array,
+  state: State,
+  batch: jax.Array,
+  labels: jax.Array | None,
+  step: jax.Array,
 ) -> tuple[State, Metrics]:
-  return model.step(jax.random.fold_in(key, step), state, to_signed(batch))
+  key, images = jax.random.fold_in(key, step), to_signed(batch)
+  if labels is None:
+    return model.step(key, state, images)
+  return model.step_with_labels(key, state, images, labels)
 
 
 def _epoch(
   key: jax.Array,
   model: Baseline,
   images: npt.NDArray[np.uint8],
+  labels: npt.NDArray[np.int32] | None,
   state: State,
   epoch: int,
   report: Callable[[EpochProgress], None] | None,
@@ -160,7 +174,8 @@ def _epoch(
   kept: list[dict[str, float]] = []
   waiting: list[Metrics] = []
   for step, rows in enumerate(order[: num_steps * model.batch_size].reshape(num_steps, -1)):
-    state, metrics = _step(model, step_key, state, images[rows], jnp.int32(step))
+    classes = None if labels is None else labels[rows]
+    state, metrics = _step(model, step_key, state, images[rows], classes, jnp.int32(step))
     waiting.append(metrics)
     if len(waiting) == _REPORT_STEPS or step + 1 == num_steps:
       found = _means(jax.device_get(waiting))

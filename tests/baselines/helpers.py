@@ -15,6 +15,7 @@ _OPTIONS = {
   "gan": {"width": 6, "pieces": 3, "latent": 3},
   "infogan": {"width": 2, "latent": 3, "categories": 3, "continuous": 1},
   "improvedgan": {"width": 2, "latent": 3, "kernels": 3, "kernel_size": 2},
+  "lapgan": {"coarsest": 4, "width": 2, "hidden": 6, "latent": 3},
   "vae": {"hidden": 6, "latent": 3},
   "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
   "convdraw": {"width": 2, "hidden": 4, "latent": 2, "num_steps": 2},
@@ -33,7 +34,8 @@ def shape_of(name: str) -> tuple[int, int, int]:
 def small(name: str, **changes: object) -> baselines.Baseline:
   """A model of a few weights."""
   options = _OPTIONS.get(name, {"width": 2, "latent": 3})
-  return baselines.make(name, shape_of(name), **{"batch_size": 5, **options, **changes})
+  shape = changes.pop("image_shape", shape_of(name))
+  return baselines.make(name, shape, **{"batch_size": 5, **options, **changes})
 
 
 def begun(model: baselines.Baseline, key: jax.Array = KEY) -> baselines.State:
@@ -70,6 +72,7 @@ class Constant:
   image_shape: tuple[int, int, int] = SHAPE
   batch_size: int = 5
   spread: float = 0.0
+  uses_labels: bool = False
 
   def init(self, key):
     return jnp.zeros(1)

@@ -15,19 +15,22 @@ def test_training_goes_on_as_if_it_had_never_stopped(name, images):
   model = small(name, **({"head_start": 0, "critic_steps": 2} if name == "wgan" else {}))
   height, width, channels = shape_of(name)
   images = images[:, :height, :width, :channels]
+  labels = np.arange(len(images)) % 2  # which most models leave aside
   kept = []
 
   def on_epoch(epoch, state):
     # A copy: the next step takes the state's memory.
     kept.append((epoch, jax.tree.map(np.array, state)))
 
-  whole = baselines.train(KEY, model, images, num_epochs=3, on_epoch=on_epoch)
+  whole = baselines.train(KEY, model, images, num_epochs=3, labels=labels, on_epoch=on_epoch)
   assert [epoch.epoch for epoch, _ in kept] == [0, 1, 2]
   state = jax.tree.map(jnp.asarray, kept[0][1])
-  again = baselines.train(KEY, model, images, num_epochs=3, state=state, first_epoch=1)
+  again = baselines.train(
+    KEY, model, images, num_epochs=3, labels=labels, state=state, first_epoch=1
+  )
   assert same(whole, again)
   assert same(state, kept[0][1])  # The caller's state is the caller's still.
-  other = baselines.train(jax.random.key(1), model, images, num_epochs=3)
+  other = baselines.train(jax.random.key(1), model, images, num_epochs=3, labels=labels)
   assert not same(whole, other)
 
 

@@ -114,6 +114,10 @@ class AdversarialModel(Baseline):
     """What images are made of: uniform in [-1, 1], [num_samples, noise_size]."""
     return jax.random.uniform(key, (num_samples, self.latent), jnp.float32, minval=-1.0)
 
+  def given(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    """What a step's images are made of, as many as the real ones: noise, here of these alone."""
+    return self.noise(key, len(images))
+
   def constrain(self, critic: Any) -> Any:
     """The critic's parameters after a step, brought back to where they are allowed."""
     return critic
@@ -203,7 +207,7 @@ class AdversarialModel(Baseline):
     """
     keys = jax.random.split(key, 3) if self.critic_draws else (key, None, None)
     noise_key, critic_key, generator_key = keys
-    noise = self.noise(noise_key, len(images))
+    noise = self.given(noise_key, images)
     make = functools.partial(self._generate, moments=state.moments, noise=noise)
     fake, back, moments = jax.vjp(make, state.generator, has_aux=True)
 

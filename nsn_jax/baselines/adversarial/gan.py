@@ -1,7 +1,6 @@
 """The first GAN (Goodfellow et al. 2014, arXiv:1406.2661)."""
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import flax.linen as nn
@@ -9,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines.adversarial import dense_networks, momentum
-from nsn_jax.baselines.adversarial.adversarial_model import AdversarialModel, GANState
+from nsn_jax.baselines.adversarial import dense_networks
+from nsn_jax.baselines.adversarial.adversarial_model import GANState
+from nsn_jax.baselines.adversarial.descending_gan import DescendingGAN
 
 __all__ = ["GAN"]
 
@@ -22,7 +21,7 @@ _LEAST_MEAN = 1e-7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GAN(AdversarialModel):
+class GAN(DescendingGAN):
   """Dense networks: rectified units make images, maxout with dropout tells them from real ones.
 
   The critic D maximises the mean of log D(x) + log(1 - D(G(z))), halved as in the authors' code
@@ -54,7 +53,6 @@ class GAN(AdversarialModel):
 
   title: ClassVar[str] = "GAN"
   default_epochs: ClassVar[int] = 80
-  critic_draws: ClassVar[bool] = True
   at_once: ClassVar[bool] = True
   width_field: ClassVar[str | None] = "width"
 
@@ -69,13 +67,8 @@ class GAN(AdversarialModel):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    for name in ("width", "pieces", "momentum_steps"):
+    for name in ("width", "pieces"):
       checks.integer(name, getattr(self, name), 1)
-    checks.number("rate_decay", self.rate_decay, 0.0)
-    for name in ("first_momentum", "last_momentum"):
-      value = checks.number(name, getattr(self, name), 0.0)
-      if value >= 1.0:
-        raise ValueError(f"{name}: expected a number from 0 to below 1, got {value}")
 
   @property
   def _generator(self) -> nn.Module:
@@ -85,16 +78,6 @@ class GAN(AdversarialModel):
   def _critic(self) -> nn.Module:
     return dense_networks.MaxoutCritic(-(-self.width // self.pieces), self.pieces)
 
-  def critic_loss(
-    self, real_scores: jax.Array, fake_scores: jax.Array, real: jax.Array, fake: jax.Array
-  ) -> jax.Array:
-    """Half the cross-entropy of real and generated, by scores that are log-odds."""
-    return (jax.nn.softplus(-real_scores).mean() + jax.nn.softplus(fake_scores).mean()) / 2
-
-  def generator_loss(self, fake_scores: jax.Array) -> jax.Array:
-    """Cross-entropy of generated taken for real."""
-    return jax.nn.softplus(-fake_scores).mean()
-
   def informed(self, state: GANState, images: npt.NDArray[np.uint8]) -> GANState:
     """Untrained images become the mean of the training images."""
     mean = images.mean(axis=0, dtype=np.float64).ravel() / 255
@@ -102,19 +85,6 @@ class GAN(AdversarialModel):
     odds = jnp.asarray(np.log(mean / (1 - mean)), jnp.float32)
     last = {**state.generator[dense_networks.LAST], "bias": odds}
     return state._replace(generator={**state.generator, dense_networks.LAST: last})
-
-  def rate(self, step: jax.Array) -> jax.Array:
-    """Of a step, float32 of its number from 0."""
-    return self.learning_rate * jnp.exp(-math.log1p(self.rate_decay) * step)
-
-  def momentum(self, step: jax.Array) -> jax.Array:
-    """Of a step, float32 of its number from 0."""
-    share = jnp.minimum(step / self.momentum_steps, 1.0)
-    return (1 - share) * self.first_momentum + share * self.last_momentum
-
-  def optimizer(self) -> optax.GradientTransformation:
-    """Gradient descent with momentum."""
-    return momentum.descent(self.rate, self.momentum)
 
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
     """Standard normal, [num_samples, latent]."""

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from nsn_jax.baselines import GANState
+from nsn_jax.baselines import AdversarialModel, GANState
 from tests.baselines.helpers import KEY, begun, small
 
 
@@ -15,9 +15,14 @@ def _seen(state: GANState) -> GANState:
   return state._replace(critic=jax.tree.map(lambda w: 50 * w, state.critic))
 
 
-@pytest.mark.parametrize("name", ["gan", "dcgan", "wgan", "lsgan"])
+def _model(name: str, **changes: object) -> AdversarialModel:
+  """A small model; of the pyramid's levels the one that sees the images as they are."""
+  return small("lapgan", **changes).levels[0][0] if name == "lapgan" else small(name, **changes)
+
+
+@pytest.mark.parametrize("name", ["gan", "lapgan", "dcgan", "wgan", "lsgan"])
 def test_a_step_equals_plain_gradients(name, images):
-  model = small(name, **({"head_start": 0, "critic_steps": 1} if name == "wgan" else {}))
+  model = _model(name, **({"head_start": 0, "critic_steps": 1} if name == "wgan" else {}))
   state = _seen(begun(model))
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   found, metrics = jax.jit(model.step)(KEY, state, batch)
@@ -25,7 +30,7 @@ def test_a_step_equals_plain_gradients(name, images):
     jax.random.split(KEY, 3) if model.critic_draws else (KEY, None, None)
   )
   real_key, fake_key = jax.random.split(critic_key) if model.critic_draws else (None, None)
-  noise = model.noise(noise_key, 5)
+  noise = model.given(noise_key, batch)
 
   def make(generator):
     return model._generate(generator, state.moments, noise)
@@ -60,11 +65,11 @@ def test_a_step_equals_plain_gradients(name, images):
   assert int(found.step) == 1
 
 
-@pytest.mark.parametrize("name", ["gan", "dcgan", "infogan"])
+@pytest.mark.parametrize("name", ["gan", "lapgan", "dcgan", "infogan"])
 def test_a_small_step_lowers_what_each_network_minimises(name, images):
   # By Adam a weight moves by the rate, by descent by the rate times its gradient.
-  rates = {"learning_rate": 0.1 if name == "gan" else 1e-4}
-  model = small(name, **rates, **({"generator_rate": 1e-4} if name == "infogan" else {}))
+  rates = {"learning_rate": {"gan": 0.1, "lapgan": 1e-3}.get(name, 1e-4)}
+  model = _model(name, **rates, **({"generator_rate": 1e-4} if name == "infogan" else {}))
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
   state = _seen(begun(model)._replace(step=jnp.int32(1)))
 
@@ -73,7 +78,7 @@ def test_a_small_step_lowers_what_each_network_minimises(name, images):
     """By the same noise and dropout as the step's."""
     keys = jax.random.split(KEY, 3) if model.critic_draws else (KEY, None, None)
     drawn = jax.random.split(keys[1])[1] if model.at_once else keys[2]
-    noise = model.noise(keys[0], 5)
+    noise = model.given(keys[0], batch)
     fake, _ = model._generate(generator, state.moments, noise)
     told, _ = model.generator_objective(drawn, critic, batch, fake, noise)
     return model.critic_objective(keys[1], critic, batch, fake, noise), told
