@@ -1,4 +1,4 @@
-"""Models that NSN is compared with: GANs, VAEs, DRAW, a PixelCNN and Boltzmann machines.
+"""Models that NSN is compared with: GANs, VAEs, DRAW, PixelRNNs, a PixelCNN, Boltzmann machines.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -23,6 +23,12 @@ from nsn_jax.baselines.adversarial.info_gan import Codes, InfoGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.autoregressive.autoregressive_model import (
+  AutoregressiveModel,
+  AutoregressiveState,
+)
+from nsn_jax.baselines.autoregressive.multi_scale import MultiScale, MultiScaleParams
+from nsn_jax.baselines.autoregressive.pixel_rnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
@@ -48,6 +54,8 @@ __all__ = [
   "VAE",
   "WGAN",
   "AdversarialModel",
+  "AutoregressiveModel",
+  "AutoregressiveState",
   "Baseline",
   "BoltzmannMachine",
   "Checkpoints",
@@ -55,6 +63,7 @@ __all__ = [
   "ConvVAE",
   "DBMState",
   "Density",
+  "DiagonalBiLSTM",
   "DivergedError",
   "Epoch",
   "EpochProgress",
@@ -62,9 +71,13 @@ __all__ = [
   "GANState",
   "ImprovedGAN",
   "InfoGAN",
+  "MultiScale",
+  "MultiScaleParams",
   "PixelCNN",
   "PixelCNNState",
+  "PixelRNN",
   "RBMState",
+  "RowLSTM",
   "State",
   "VAEState",
   "Variational",

@@ -80,7 +80,7 @@ def test_each_value_depends_on_its_context_and_nothing_else(made):
   def mixed(image):
     return (made.network.logits(weights, image[None], made.conditions[:1]) @ mix)[0]
 
-  slopes = np.asarray(jax.jit(jax.jacrev(mixed))(made.images[0]))
+  slopes = np.asarray(jax.jit(jax.jacfwd(mixed))(made.images[0]))
   assert np.isfinite(slopes).all()
   for y, x, colour in np.ndindex(_SHAPE):
     expected = np.zeros(_SHAPE, bool)
