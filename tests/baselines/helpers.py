@@ -32,7 +32,7 @@ _SHAPES = {
   "pixelcnn": (6, 5, 1),
   "rowlstm": (4, 5, 2),
   "diagonalbilstm": (4, 5, 2),
-  "multiscale": (3, 5, 1),
+  "multiscale": (3, 4, 1),
 }
 
 

@@ -84,8 +84,9 @@ class PixelRNN(AutoregressiveModel):
 class RowLSTM(PixelRNN):
   """PixelRNN whose LSTMs run from row to row, for all of a row at once.
 
-  A pixel depends on a triangle above it, which each layer widens, and not on all that came before.
-  Fields are PixelRNN's.
+  A pixel depends on a triangle above it, and not on all that came before: on pixels to the right as
+  far as the first layer's window reaches, and one more for each row further up. Fields are
+  PixelRNN's.
   """
 
   title: ClassVar[str] = "Row LSTM"

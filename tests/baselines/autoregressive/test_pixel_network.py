@@ -17,11 +17,11 @@ from tests.baselines.helpers import KEY, noisy
 # Wide, so that a row LSTM's triangle ends within, and a window of the first layer, too.
 _HEIGHT, _WIDTH, _CHANNELS = 3, 11, 2
 _SHAPE = (_HEIGHT, _WIDTH, _CHANNELS)
-_CONDITIONS = 3
+_LAYERS, _CONDITIONS = 2, 3
 
 
 class Made(NamedTuple):
-  """A network of one layer, weights none of which is 0, and programs."""
+  """A network of two layers, weights none of which is 0, and programs."""
 
   network: PixelNetwork
   weights: Weights
@@ -33,7 +33,7 @@ class Made(NamedTuple):
 @pytest.fixture(scope="module", params=["row", "diagonal"])
 def made(request) -> Made:
   """Compiled once for all tests: it takes seconds."""
-  network = PixelNetwork(_SHAPE, request.param, 4, 1, _CONDITIONS)
+  network = PixelNetwork(_SHAPE, request.param, 4, _LAYERS, _CONDITIONS)
   weights = noisy(jax.eval_shape(network.init, KEY))
   rng = np.random.default_rng(1)
   images = jnp.asarray(rng.uniform(-1, 1, (2, *_SHAPE)), jnp.float32)
@@ -52,30 +52,28 @@ def test_logits_equal_loops(made):
   assert np.ptp(expected) > 1
 
 
-def _window(y: int, x: int) -> set[tuple[int, int]]:
-  """Pixels before this one that a 7x7 window shows."""
-  above = {(y - dy, x + dx) for dy in (1, 2, 3) for dx in range(-3, 4)}
-  return above | {(y, x - dx) for dx in (1, 2, 3)}
+def _inside(positions: set[tuple[int, int]]) -> set[tuple[int, int]]:
+  return {(y, x) for y, x in positions if 0 <= y < _HEIGHT and 0 <= x < _WIDTH}
 
 
-def _context(kind: str, y: int, x: int) -> set[tuple[int, int]]:
+def _context(kind: str, y: int, x: int, num_layers: int = _LAYERS) -> set[tuple[int, int]]:
   """Pixels before this one that its value is to depend on, by the paper's drawings."""
   if kind == "diagonal":
     return {at for at in np.ndindex(_HEIGHT, _WIDTH) if at < (y, x)}
-  # A triangle of states, each of which has an input of two pixels of the first layer's map.
-  inside = [
-    (y - up, at) for up in range(y + 1) for at in range(x - up - 1, x + up + 1) if 0 <= at < _WIDTH
-  ]
-  return set().union(*(_window(*at) for at in inside))
+  if num_layers == 0:
+    above = {(y - dy, x + dx) for dy in (1, 2, 3) for dx in range(-3, 4)}
+    return _inside(above | {(y, x - dx) for dx in (1, 2, 3)})
+  # A triangle of states, each of which has two pixels of the map below as its input.
+  states = {(y - up, x + dx) for up in range(y + 1) for dx in range(-up, up + 1)}
+  inputs = _inside({(i, j - dx) for i, j in _inside(states) for dx in (0, 1)})
+  return set().union(*(_context(kind, *at, num_layers - 1) for at in inputs))
 
 
 def test_each_value_depends_on_its_context_and_nothing_else(made):
   mix = jnp.asarray(np.random.default_rng(2).normal(size=256), jnp.float32)
   # No rectifier is shut, which would hide what lies behind it.
-  (layer,) = made.weights.layers
-  weights = made.weights._replace(
-    layers=(layer._replace(out_bias=layer.out_bias + 5),), head_bias=made.weights.head_bias + 5
-  )
+  layers = tuple(layer._replace(out_bias=layer.out_bias + 5) for layer in made.weights.layers)
+  weights = made.weights._replace(layers=layers, head_bias=made.weights.head_bias + 5)
 
   def mixed(image):
     return (made.network.logits(weights, image[None], made.conditions[:1]) @ mix)[0]
@@ -85,15 +83,14 @@ def test_each_value_depends_on_its_context_and_nothing_else(made):
   for y, x, colour in np.ndindex(_SHAPE):
     expected = np.zeros(_SHAPE, bool)
     for at in _context(made.network.kind, y, x):
-      if at[0] >= 0 and 0 <= at[1] < _WIDTH:
-        expected[at] = True  # of all colours
+      expected[at] = True  # of all colours
     expected[y, x, :colour] = True
     np.testing.assert_array_equal(slopes[y, x, colour] != 0, expected, err_msg=f"{y}, {x}")
 
 
 def test_drawn_values_have_the_logits_of_the_whole_pass(made):
   known = np.zeros((_HEIGHT, _WIDTH), bool)
-  blank = jnp.full((2, *_SHAPE), jnp.nan)
+  blank = jnp.full((2, *_SHAPE), jnp.nan, jnp.float32)
   drawn = jax.jit(made.network.draw)(KEY, made.weights, blank, known, made.conditions)
   logits = made.logits(made.weights, drawn, made.conditions)
   for y, x, colour in np.ndindex(_SHAPE):
@@ -108,7 +105,7 @@ def test_a_map_is_skewed_and_back():
   x = np.arange(1, 7).reshape(1, 2, 3, 1)
   found = skew(jnp.asarray(x))
   assert found[0, :, :, 0].tolist() == [[1, 2, 3, 0], [0, 4, 5, 6]]
-  for height, width in ((4, 2), (1, 3), (3, 1)):
+  for height, width in ((4, 2), (1, 3)):
     x = np.random.default_rng(0).normal(size=(2, height, width, 2)).astype(np.float32)
     np.testing.assert_array_equal(unskew(skew(x)), x)
 
