@@ -1,4 +1,4 @@
-"""Models that NSN is compared with: GANs, VAEs, DRAW, a PixelCNN and Boltzmann machines.
+"""Models that NSN is compared with: GANs, VAEs, DRAW, PixelRNNs, a PixelCNN, Boltzmann machines.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -24,6 +24,12 @@ from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.autoregressive.autoregressive_model import (
+  AutoregressiveModel,
+  AutoregressiveState,
+)
+from nsn_jax.baselines.autoregressive.multi_scale import MultiScale, MultiScaleParams
+from nsn_jax.baselines.autoregressive.pixel_rnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
@@ -53,6 +59,8 @@ __all__ = [
   "VAE",
   "WGAN",
   "AdversarialModel",
+  "AutoregressiveModel",
+  "AutoregressiveState",
   "Baseline",
   "BoltzmannMachine",
   "Checkpoints",
@@ -61,6 +69,7 @@ __all__ = [
   "ConvVAE",
   "DBMState",
   "Density",
+  "DiagonalBiLSTM",
   "DivergedError",
   "Drawing",
   "Epoch",
@@ -69,9 +78,13 @@ __all__ = [
   "GANState",
   "ImprovedGAN",
   "InfoGAN",
+  "MultiScale",
+  "MultiScaleParams",
   "PixelCNN",
   "PixelCNNState",
+  "PixelRNN",
   "RBMState",
+  "RowLSTM",
   "State",
   "VAEState",
   "Variational",

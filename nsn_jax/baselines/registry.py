@@ -9,6 +9,8 @@ from nsn_jax.baselines.adversarial.info_gan import InfoGAN
 from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.autoregressive.multi_scale import MultiScale
+from nsn_jax.baselines.autoregressive.pixel_rnn import DiagonalBiLSTM, RowLSTM
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.energy_based.dbm import DBM
@@ -34,6 +36,9 @@ MODELS: dict[str, type[Baseline]] = {
   "draw": DRAW,
   "convdraw": ConvDRAW,
   "pixelcnn": PixelCNN,
+  "rowlstm": RowLSTM,
+  "diagonalbilstm": DiagonalBiLSTM,
+  "multiscale": MultiScale,
   "rbm": RBM,
   "dbm": DBM,
 }

@@ -27,6 +27,10 @@ def test_make_errors():
     ("draw", "num_steps", 0),
     ("draw", "write_size", 0),
     ("draw", "attention", "yes"),
+    ("rowlstm", "hidden", 0),
+    ("diagonalbilstm", "num_layers", 0),
+    ("multiscale", "hidden", 1.5),
+    ("multiscale", "num_layers", 0),
     ("dcgan", "learning_rate", float("nan")),
     ("wgan", "critic_steps", 0),
   ):
