@@ -23,6 +23,7 @@ from nsn_jax.baselines.adversarial.info_gan import Codes, InfoGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.autoregressive.cond_pixelcnn import CondPixelCNN
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
@@ -53,6 +54,7 @@ __all__ = [
   "BoltzmannMachine",
   "Checkpoints",
   "Codes",
+  "CondPixelCNN",
   "ConvVAE",
   "DBMState",
   "Density",

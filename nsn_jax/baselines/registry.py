@@ -8,6 +8,7 @@ from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
 from nsn_jax.baselines.adversarial.info_gan import InfoGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.autoregressive.cond_pixelcnn import CondPixelCNN
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
 from nsn_jax.baselines.baseline import Baseline
 from nsn_jax.baselines.energy_based.dbm import DBM
@@ -30,6 +31,7 @@ MODELS: dict[str, type[Baseline]] = {
   "convvae": ConvVAE,
   "draw": DRAW,
   "pixelcnn": PixelCNN,
+  "condpixelcnn": CondPixelCNN,
   "rbm": RBM,
   "dbm": DBM,
 }

@@ -18,15 +18,23 @@ _OPTIONS = {
   "vae": {"hidden": 6, "latent": 3},
   "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
   "pixelcnn": {"width": 3, "num_layers": 2},
+  "condpixelcnn": {"width": 3, "num_layers": 2, "num_classes": 3},
   "rbm": {"hidden": 6, **_FEW_STEPS},
   # One epoch of four steps a stage.
   "dbm": {"hidden": 6, "top": 4, "first_steps": 4, "second_steps": 4, **_FEW_STEPS},
 }
 
 
+#: Of images whose pixels come one after the other; else SHAPE.
+_SHAPES = {
+  "pixelcnn": (6, 5, 1),
+  "condpixelcnn": (6, 5, 1),
+}
+
+
 def shape_of(name: str) -> tuple[int, int, int]:
   """Shape of the images that the small model of this name is for."""
-  return (6, 5, 1) if name == "pixelcnn" else SHAPE
+  return _SHAPES.get(name, SHAPE)
 
 
 def small(name: str, **changes: object) -> baselines.Baseline:
@@ -43,6 +51,12 @@ def begun(model: baselines.Baseline, key: jax.Array = KEY) -> baselines.State:
 def empty(model: baselines.Baseline) -> baselines.State:
   """A state of zeros, for a test to fill; no program makes it."""
   return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(model.init, KEY))
+
+
+def noisy(tree: baselines.State, scale: float = 0.3) -> baselines.State:
+  """Noise of these shapes: weights none of which is 0, biases among them; no program makes it."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(lambda x: jnp.asarray(scale * rng.normal(size=x.shape), x.dtype), tree)
 
 
 def trained(
