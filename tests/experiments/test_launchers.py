@@ -32,6 +32,7 @@ LAUNCHERS = {
   "paper.filling",
   "paper.arithmetic",
   "studies.bounds",
+  "studies.classes",
   "studies.codes",
   "studies.densities",
   "studies.epsilon",
