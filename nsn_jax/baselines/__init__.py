@@ -1,4 +1,4 @@
-"""Models that NSN is compared with: GANs, VAEs, DRAW, a PixelCNN and Boltzmann machines.
+"""Models that NSN is compared with: GANs, VAEs, DRAW, PixelCNNs and Boltzmann machines.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -23,6 +23,9 @@ from nsn_jax.baselines.adversarial.info_gan import Codes, InfoGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.auto_encoders.conv_auto_encoder import ConvAutoEncoder
+from nsn_jax.baselines.auto_encoders.encoding_model import EncodingModel, EncodingState
+from nsn_jax.baselines.auto_encoders.pixelcnn_auto_encoder import PixelCNNAutoEncoder
 from nsn_jax.baselines.autoregressive.cond_pixelcnn import CondPixelCNN
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
@@ -55,10 +58,13 @@ __all__ = [
   "Checkpoints",
   "Codes",
   "CondPixelCNN",
+  "ConvAutoEncoder",
   "ConvVAE",
   "DBMState",
   "Density",
   "DivergedError",
+  "EncodingModel",
+  "EncodingState",
   "Epoch",
   "EpochProgress",
   "Family",
@@ -66,6 +72,7 @@ __all__ = [
   "ImprovedGAN",
   "InfoGAN",
   "PixelCNN",
+  "PixelCNNAutoEncoder",
   "PixelCNNState",
   "RBMState",
   "State",

@@ -8,6 +8,8 @@ from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
 from nsn_jax.baselines.adversarial.info_gan import InfoGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.auto_encoders.conv_auto_encoder import ConvAutoEncoder
+from nsn_jax.baselines.auto_encoders.pixelcnn_auto_encoder import PixelCNNAutoEncoder
 from nsn_jax.baselines.autoregressive.cond_pixelcnn import CondPixelCNN
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
 from nsn_jax.baselines.baseline import Baseline
@@ -32,6 +34,8 @@ MODELS: dict[str, type[Baseline]] = {
   "draw": DRAW,
   "pixelcnn": PixelCNN,
   "condpixelcnn": CondPixelCNN,
+  "autoencoder": ConvAutoEncoder,
+  "pixelcnnae": PixelCNNAutoEncoder,
   "rbm": RBM,
   "dbm": DBM,
 }

@@ -19,6 +19,8 @@ _OPTIONS = {
   "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
   "pixelcnn": {"width": 3, "num_layers": 2},
   "condpixelcnn": {"width": 3, "num_layers": 2, "num_classes": 3},
+  "autoencoder": {"width": 2, "encoder_width": 2, "latent": 3},
+  "pixelcnnae": {"width": 3, "num_layers": 2, "encoder_width": 2, "latent": 3, "map_features": 2},
   "rbm": {"hidden": 6, **_FEW_STEPS},
   # One epoch of four steps a stage.
   "dbm": {"hidden": 6, "top": 4, "first_steps": 4, "second_steps": 4, **_FEW_STEPS},
@@ -29,6 +31,7 @@ _OPTIONS = {
 _SHAPES = {
   "pixelcnn": (6, 5, 1),
   "condpixelcnn": (6, 5, 1),
+  "pixelcnnae": (6, 6, 1),
 }
 
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import optax
 
-from nsn_jax import checks
 from nsn_jax.baselines.autoregressive.gated_stack import GatedStack
 from nsn_jax.baselines.baseline import Baseline, Family, Metrics
 
@@ -52,12 +51,7 @@ class GatedModel(Baseline):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if self.image_shape[-1] != 1:
-      raise ValueError(
-        f"image_shape: expected grey images, [H, W, 1], got {list(self.image_shape)}"
-      )
-    for name in ("width", "num_layers"):
-      checks.integer(name, getattr(self, name), 1)
+    GatedStack(self.image_shape, self.width, self.num_layers)  # which checks them
 
   @property
   def sequential_steps(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nsn_jax import checks
 from nsn_jax.baselines.autoregressive import pixel_values
 
 __all__ = ["Condition", "GatedStack", "Head", "Layer", "LayerCondition", "Weights"]
@@ -132,11 +133,22 @@ class GatedStack:
     width: F, channels of the layers.
     num_layers: gated layers, the first of 7x7 and the others of 3x3 windows, dilated by 1, 2, 4 and
       so on from the start.
+
+  Raises:
+    ValueError: for values that are not as above.
   """
 
   image_shape: tuple[int, int, int]
   width: int
   num_layers: int
+
+  def __post_init__(self) -> None:
+    if self.image_shape[-1] != 1:
+      raise ValueError(
+        f"image_shape: expected grey images, [H, W, 1], got {list(self.image_shape)}"
+      )
+    for name in ("width", "num_layers"):
+      checks.integer(name, getattr(self, name), 1)
 
   def init(self, key: jax.Array) -> Weights:
     """Weights that training begins with: LeCun's normal, biases of 0."""
