@@ -38,6 +38,7 @@ LAUNCHERS = {
   "studies.epsilon",
   "studies.growth_vs_kmeans",
   "studies.outliers",
+  "studies.reconstructions",
   "studies.scaling",
   "studies.speed",
   "studies.strokes",
