@@ -1,4 +1,4 @@
-"""Models that NSN is compared with: GANs, VAEs, DRAW, PixelRNNs, a PixelCNN, Boltzmann machines.
+"""Models that NSN is compared with: GANs, VAEs, DRAW, PixelCNNs, PixelRNNs, Boltzmann machines.
 
 All are one kind of thing, a `Baseline`: pure functions over a state, hyper-parameters static. One
 loop trains them, one function samples them.
@@ -24,10 +24,14 @@ from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.auto_encoders.conv_auto_encoder import ConvAutoEncoder
+from nsn_jax.baselines.auto_encoders.encoding_model import EncodingModel, EncodingState
+from nsn_jax.baselines.auto_encoders.pixelcnn_auto_encoder import PixelCNNAutoEncoder
 from nsn_jax.baselines.autoregressive.autoregressive_model import (
   AutoregressiveModel,
   AutoregressiveState,
 )
+from nsn_jax.baselines.autoregressive.cond_pixelcnn import CondPixelCNN
 from nsn_jax.baselines.autoregressive.multi_scale import MultiScale, MultiScaleParams
 from nsn_jax.baselines.autoregressive.pixel_rnn import DiagonalBiLSTM, PixelRNN, RowLSTM
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
@@ -65,6 +69,8 @@ __all__ = [
   "BoltzmannMachine",
   "Checkpoints",
   "Codes",
+  "CondPixelCNN",
+  "ConvAutoEncoder",
   "ConvDRAW",
   "ConvVAE",
   "DBMState",
@@ -72,6 +78,8 @@ __all__ = [
   "DiagonalBiLSTM",
   "DivergedError",
   "Drawing",
+  "EncodingModel",
+  "EncodingState",
   "Epoch",
   "EpochProgress",
   "Family",
@@ -81,6 +89,7 @@ __all__ = [
   "MultiScale",
   "MultiScaleParams",
   "PixelCNN",
+  "PixelCNNAutoEncoder",
   "PixelCNNState",
   "PixelRNN",
   "RBMState",

@@ -9,6 +9,9 @@ from nsn_jax.baselines.adversarial.info_gan import InfoGAN
 from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.wgan import WGAN
+from nsn_jax.baselines.auto_encoders.conv_auto_encoder import ConvAutoEncoder
+from nsn_jax.baselines.auto_encoders.pixelcnn_auto_encoder import PixelCNNAutoEncoder
+from nsn_jax.baselines.autoregressive.cond_pixelcnn import CondPixelCNN
 from nsn_jax.baselines.autoregressive.multi_scale import MultiScale
 from nsn_jax.baselines.autoregressive.pixel_rnn import DiagonalBiLSTM, RowLSTM
 from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
@@ -39,6 +42,9 @@ MODELS: dict[str, type[Baseline]] = {
   "rowlstm": RowLSTM,
   "diagonalbilstm": DiagonalBiLSTM,
   "multiscale": MultiScale,
+  "condpixelcnn": CondPixelCNN,
+  "autoencoder": ConvAutoEncoder,
+  "pixelcnnae": PixelCNNAutoEncoder,
   "rbm": RBM,
   "dbm": DBM,
 }

@@ -23,6 +23,9 @@ _OPTIONS = {
   "rowlstm": {"hidden": 3, "num_layers": 2},
   "diagonalbilstm": {"hidden": 3, "num_layers": 2},
   "multiscale": {"hidden": 2, "num_layers": 1, "factor": 2},
+  "condpixelcnn": {"width": 3, "num_layers": 2, "num_classes": 3},
+  "autoencoder": {"width": 2, "encoder_width": 2, "latent": 3},
+  "pixelcnnae": {"width": 3, "num_layers": 2, "encoder_width": 2, "latent": 3, "map_features": 2},
   "rbm": {"hidden": 6, **_FEW_STEPS},
   # One epoch of four steps a stage.
   "dbm": {"hidden": 6, "top": 4, "first_steps": 4, "second_steps": 4, **_FEW_STEPS},
@@ -35,6 +38,8 @@ _SHAPES = {
   "rowlstm": (4, 5, 2),
   "diagonalbilstm": (4, 5, 2),
   "multiscale": (3, 4, 1),
+  "condpixelcnn": (6, 5, 1),
+  "pixelcnnae": (6, 6, 1),
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsn_jax import checks
-from nsn_jax.baselines import networks
+from nsn_jax.baselines import encoder_decoder, networks
 from nsn_jax.baselines.variational import discretised_logistic
 from nsn_jax.baselines.variational.auto_encoder import AutoEncoder
 from nsn_jax.pixel_range import to_signed
@@ -31,10 +31,7 @@ class _Encoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
-    x = images
-    for layer, side in enumerate(networks.map_sides(self.image_shape)[:-1]):
-      x = nn.relu(networks.halving(self.width << layer, side, kernel_init=networks.HE)(x))
-    return nn.Dense(self.size)(x.reshape(len(x), -1))
+    return encoder_decoder.encoded(images, self.image_shape, self.width, self.size)
 
 
 class _Decoder(nn.Module):
@@ -45,20 +42,9 @@ class _Decoder(nn.Module):
 
   @nn.compact
   def __call__(self, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    side, *between, last = reversed(networks.map_sides(self.image_shape))
-    channels = self.width << len(between)
-    x = nn.relu(nn.Dense(side * side * channels, kernel_init=networks.HE)(latent))
-    x = x.reshape(-1, side, side, channels)
-    for layer, side in enumerate(between, 1):
-      doubling = networks.Doubling(
-        channels >> layer, side, use_bias=True, kernel_init=networks.HE_DOUBLED
-      )
-      x = nn.relu(doubling(x))
-    num_channels = self.image_shape[-1]
-    # Its weights are small: all images begin grey.
-    means = networks.Doubling(num_channels, last, use_bias=True)(x)
+    means = encoder_decoder.decoded(latent, self.image_shape, self.width)
     first = nn.initializers.constant(math.log(_FIRST_SCALE))
-    return means, self.param("log_scale", first, (num_channels,), jnp.float32)
+    return means, self.param("log_scale", first, self.image_shape[-1:], jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
