@@ -104,7 +104,7 @@ def test_a_join_is_the_mean_as_numpy_has_it():
   )
 
   def conv(number, x):
-    name, norm = f"Conv_{number}", f"BatchNorm_{number}"
+    name, norm = f"Conv_{number}", f"RouteNorm_{number}"
     kernel = variables["params"][name]["kernel"]
     y = np.stack(
       [
@@ -116,7 +116,7 @@ def test_a_join_is_the_mean_as_numpy_has_it():
       axis=-1,
     )
     learnt, counted = variables["params"][norm], variables["batch_stats"][norm]
-    y = (y - counted["mean"]) / np.sqrt(counted["var"] + 1e-5)
+    y = (y - counted["mean"][0]) / np.sqrt(counted["var"][0] + 1e-5)
     return np.maximum(y * learnt["scale"] + learnt["bias"], 0)
 
   expected = (conv(2, conv(1, z[0])) + conv(0, z[0])) / 2
@@ -180,6 +180,23 @@ def test_local_drop_path_keeps_the_share_it_should_and_never_none(num_inputs, dr
   expected = (1 - drop_path) + drop_path**num_inputs / num_inputs
   # Four standard errors of 20,000 draws.
   np.testing.assert_allclose(kept.mean(axis=0), expected, atol=4 * 0.5 / 20_000**0.5)
+
+
+def test_moments_are_counted_for_each_route_apart():
+  norm = fractal.RouteNorm(columns=2)
+  x = np.random.default_rng(0).normal(3.0, 2.0, (5, 2, 2, 1)).astype(np.float32)
+  variables = norm.init(jax.random.key(0), x, None, is_training=False)
+  path = fractal.Path(jnp.bool_(True), jnp.int32(2))
+  y, counted = norm.apply(variables, x, path, is_training=True, mutable=["batch_stats"])
+  np.testing.assert_allclose(y, (x - x.mean()) / x.std(), rtol=1e-4, atol=1e-4)  # float32, epsilon
+  # A tenth of the way for the column that the batch went through, and none for the others.
+  moments = counted["batch_stats"]
+  np.testing.assert_allclose(moments["mean"][:, 0], [0, 0, 0.1 * x.mean()], rtol=1e-5)
+  np.testing.assert_allclose(moments["var"][:, 0], [1, 1, 0.9 + 0.1 * x.var()], rtol=1e-5)
+  for route, mean in ((None, 0.0), (1, 0.0), (2, 0.1 * x.mean())):
+    given = norm.apply({**variables, **counted}, x, route, is_training=False)
+    variance = moments["var"][route or 0, 0]
+    np.testing.assert_allclose(given, (x - mean) / np.sqrt(variance + 1e-5), rtol=1e-4, atol=1e-4)
 
 
 def test_nothing_is_dropped_in_evaluation(random_block):
