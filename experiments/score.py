@@ -15,6 +15,8 @@ the classifier of a labelled data set (`--judge=mnist`) or ImageNet's Inception 
 (`--inception_weights`). Images are brought to the judge's size, or to `--image_size`, antialiased.
 `--reference` keeps what the judge made of the real images, and `--out` the scores, as JSON.
 
+With `--judge_network=fractal` the classifier is a FractalNet, in both.
+
 FID and recall say who is ahead; the inception score alone does not. It is of images in a random
 order, always the same. Compare FID of equally many images only.
 """
@@ -52,6 +54,7 @@ def _define_flags() -> None:
   flags.DEFINE_string(
     "judge", None, "Labelled data set whose classifier judges; by default that of the images."
   )
+  command_line.define_judge_network(judging.NETWORKS)
   flags.DEFINE_string("inception_weights", None, "Inception v3's .pth file, to judge instead.")
   flags.DEFINE_string(
     "reference", None, "File (.npz) of what the judge makes of the real images; made or reused."
@@ -86,6 +89,7 @@ def _score_images() -> None:
     runs.DataSpec(real, given.data_dir, given.image_size, given.limit),
     generated,
     judge=given.judge,
+    network=given.judge_network,
     inception_weights=given.inception_weights,
     reference=given.reference,
   )
@@ -106,7 +110,12 @@ def _score_model() -> None:
   # All images, whatever the limit of training.
   whole = data.replace(limit=None)
   judging.check_held_out(data.name, whole.load("test").images)
-  judge = judging.judge(judging_set, data_dir=data.data_dir, image_size=data.image_size)
+  judge = judging.judge(
+    judging_set,
+    data_dir=data.data_dir,
+    image_size=data.image_size,
+    network=given.judge_network,
+  )
   if judging_set != data.name:
     judge = dataclasses.replace(judge, train=whole.load(), test=whole.load("test"))
   key = jax.random.key(given.seed)
@@ -129,7 +138,7 @@ def _score_model() -> None:
     "num_filters": nsn.num_filters,
     "num_samples": given.num_samples,
     "sampler": dataclasses.asdict(nsn.config.sampler),
-    "judge": judging.title(data.name, judging_set, judge.test_accuracy),
+    "judge": judging.title(data.name, judging_set, judge.test_accuracy, given.judge_network),
     "judge_accuracy": judge.test_accuracy,
     "real": {**real.as_dict(), **rows[0].as_dict()},
     "samples": {**score.as_dict(), **rows[1].as_dict()},

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags, logging
@@ -29,6 +29,7 @@ __all__ = [
   "define_data_dir",
   "define_devices",
   "define_figure",
+  "define_judge_network",
   "define_judged_model",
   "define_num_samples",
   "define_resumption",
@@ -155,6 +156,17 @@ def define_scenes() -> None:
   """`--scenes`."""
   flags.DEFINE_string(
     "scenes", None, "Folder of labelled scenes, whose classifier judges what has no labels."
+  )
+
+
+def define_judge_network(names: Iterable[str]) -> None:
+  """`--judge_network`, one of `judging.NETWORKS`, which is slow to import."""
+  flags.DEFINE_enum(
+    "judge_network",
+    "classifier",
+    list(names),
+    "What judges: the small convolutional classifier, or a FractalNet, which trains ten times as "
+    "long.",
   )
 
 

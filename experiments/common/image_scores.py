@@ -10,7 +10,7 @@ import jax
 from experiments.common import image_sets, judging, reference_files, runs
 from nsn_jax import data, metrics
 from nsn_jax.metrics import evaluation
-from nsn_jax.metrics.inception import network
+from nsn_jax.metrics.inception.network import SIZE
 
 __all__ = ["score"]
 
@@ -23,6 +23,7 @@ def score(
   generated: str,
   *,
   judge: str | None = None,
+  network: str = "classifier",
   inception_weights: str | os.PathLike[str] | None = None,
   reference: str | os.PathLike[str] | None = None,
   say: Callable[[str], None] = print,
@@ -35,6 +36,7 @@ def score(
     generated: name of the generated ones, as `nsn_jax.data.load` takes it: `folder:PATH`,
       `npz:PATH` or any other; all of them count, as there is nothing to hold out.
     judge: labelled data set whose classifier judges; None for the real one itself.
+    network: what the classifier is, of `judging.NETWORKS`.
     inception_weights: Inception v3's file, instead of a classifier.
     reference: file of what the judge made of the real images; made where it is not there, else
       read, which saves the time.
@@ -47,7 +49,7 @@ def score(
     ValueError: for arguments that are not as above, too few images, or a reference of others.
     OSError: where data, weights or the reference's folder are missing.
   """
-  if judge and inception_weights:
+  if inception_weights and (judge or network != "classifier"):
     raise ValueError("judge: expected a classifier or Inception's weights, got both")
   place = None if reference is None else pathlib.Path(reference)
   if place is not None and not place.parent.is_dir():
@@ -56,11 +58,11 @@ def score(
   if not (judge or inception_weights or sets.has_labels):
     raise judging.no_judge(real.name, "--inception_weights=...", flag="judge")
   shape = sets.train.shape[1:]
-  if inception_weights and max(shape[:2]) > network.SIZE:
+  if inception_weights and max(shape[:2]) > SIZE:
     # What it does to larger images is not antialiased.
     raise ValueError(
-      f"image_size: expected at most {network.SIZE} with Inception's weights, got "
-      f"{shape[0]}x{shape[1]}: give --image_size={network.SIZE}"
+      f"image_size: expected at most {SIZE} with Inception's weights, got "
+      f"{shape[0]}x{shape[1]}: give --image_size={SIZE}"
     )
   images = image_sets.everything(runs.DataSpec(generated, real.data_dir), shape)
   # Before a judge is trained.
@@ -70,7 +72,7 @@ def score(
     (f"generated images of {generated}", len(images)),
   ):
     evaluation.check_count(what, count)
-  name, judged_by = _judge(judge or real.name, inception_weights, real)
+  name, judged_by = _judge(judge or real.name, network, inception_weights, real)
   held_out = (
     "its test images" if sets.has_test_split else "a half of its images, as it has no test images"
   )
@@ -101,14 +103,15 @@ def _shape(judge: str, real: runs.DataSpec) -> image_sets.Shape:
 
 def _judge(
   judge: str,
+  network: str,
   inception_weights: str | os.PathLike[str] | None,
   real: runs.DataSpec,
 ) -> tuple[str, metrics.Network]:
   """The network and what it is called."""
   if inception_weights:
     return "ImageNet Inception v3", metrics.load_inception(inception_weights)
-  found = judging.judge(judge, data_dir=real.data_dir, image_size=real.image_size)
-  return judging.title(judge, judge, found.test_accuracy), found.classifier
+  found = judging.judge(judge, data_dir=real.data_dir, image_size=real.image_size, network=network)
+  return judging.title(judge, judge, found.test_accuracy, network), found.classifier
 
 
 def _reference(

@@ -11,7 +11,8 @@ each block stands who found the models' settings, and whether that is who scores
 
 The judges: a classifier trained on the data set's own labels where it has labels, one trained on
 labelled scenes (`--scenes`) where it has none, and ImageNet's Inception v3 where its weights are at
-hand (`--inception_weights`), which is the paper's.
+hand (`--inception_weights`), which is the paper's. With `--judge_network=fractal` the classifier is
+a FractalNet; its rows stand in blocks of their own beside those that are there.
 """
 
 import os
@@ -70,6 +71,7 @@ def make_table(
   num_epochs: int | None = None,
   scenes: str | None = None,
   inception_weights: str | None = None,
+  judge_network: str = "classifier",
   seed: int = 0,
 ) -> list[dict[str, Any]]:
   """Makes the rows that are missing, and writes the table after each.
@@ -82,6 +84,7 @@ def make_table(
     num_epochs: of the baselines; None for each one's default.
     scenes: folder of labelled scenes, whose classifier judges what has no labels.
     inception_weights: Inception v3's file; None for no such judge.
+    judge_network: what the classifier is, of `judging.NETWORKS`; rows of several stay side by side.
     seed: of training and sampling.
 
   Returns:
@@ -104,6 +107,7 @@ def make_table(
       num_epochs=num_epochs,
       scenes=scenes,
       inception_weights=inception_weights,
+      judge_network=judge_network,
       seed=seed,
     )
 
@@ -117,6 +121,7 @@ def _make_table(
   num_epochs: int | None,
   scenes: str | None,
   inception_weights: str | None,
+  judge_network: str,
   seed: int,
 ) -> list[dict[str, Any]]:
   """`make_table`, in a folder that no other run uses."""
@@ -138,7 +143,13 @@ def _make_table(
     train, held_out = (spec.load(split) for split in ("train", "test"))
     if names.REAL in models:
       judging.check_held_out(spec.name, held_out.images)
-    networks = judges(spec, train, scenes=scenes, inception_weights=inception_weights)
+    networks = judges(
+      spec,
+      train,
+      scenes=scenes,
+      inception_weights=inception_weights,
+      judge_network=judge_network,
+    )
     against = {
       name: evaluation.reference(network, train.images, held_out.images)
       for name, network in networks
@@ -234,12 +245,19 @@ def judges(
   *,
   scenes: str | None,
   inception_weights: str | None,
+  judge_network: str = "classifier",
 ) -> Iterator[tuple[str, metrics.Network]]:
   """The networks that a data set is judged by, with what they are called."""
   judging_set = judging.judging_set(spec.name, train.labels, scenes)
   if judging_set is not None:
-    found = judging.judge(judging_set, data_dir=spec.data_dir, image_size=spec.image_size)
-    yield judging.title(spec.name, judging_set, found.test_accuracy), found.classifier
+    found = judging.judge(
+      judging_set,
+      data_dir=spec.data_dir,
+      image_size=spec.image_size,
+      network=judge_network,
+    )
+    name = judging.title(spec.name, judging_set, found.test_accuracy, judge_network)
+    yield name, found.classifier
   if inception_weights is not None:
     yield "ImageNet Inception v3", metrics.load_inception(inception_weights)
 
@@ -262,6 +280,7 @@ def _define_flags() -> None:
   flags.DEFINE_integer("num_epochs", None, "Of a baseline; each one's default.", lower_bound=1)
   command_line.define_num_samples(50_000)
   command_line.define_scenes()
+  command_line.define_judge_network(judging.NETWORKS)
   flags.DEFINE_string("inception_weights", None, "Inception v3's .pth file.")
   command_line.define_seed("Seed of training and sampling.")
 
@@ -276,6 +295,7 @@ def _main() -> None:
     num_epochs=given.num_epochs,
     scenes=given.scenes,
     inception_weights=given.inception_weights,
+    judge_network=given.judge_network,
     seed=given.seed,
   )
   print(layouts.table2.as_text(rows))

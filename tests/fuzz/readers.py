@@ -26,7 +26,6 @@ from nsn_jax import data, metrics
 from nsn_jax.data import partial
 from nsn_jax.data.dataset import Piece
 from nsn_jax.metrics import evaluation
-from nsn_jax.metrics.classifier import network as classifier_network
 from nsn_jax.metrics.inception import torch_file
 from tests.fuzz import limits
 from tests.metrics.inception import torch_files
@@ -270,7 +269,7 @@ def _state(folder: pathlib.Path) -> Reader:
 def _classifier(folder: pathlib.Path) -> Reader:
   path = folder / "x.safetensors"
   architecture = metrics.Architecture(channels=(2, 3), kernels=(3, 3), num_features=4)
-  network = classifier_network.ConvNet(architecture, 3)
+  network = architecture.network(3)
   images = jax.numpy.zeros((1, 8, 8, 1), jax.numpy.uint8)
   params = network.init(jax.random.key(0), images, is_training=False)
   classifier = metrics.Classifier(params, 3, (8, 8, 1), architecture)

@@ -41,14 +41,13 @@ jax.config.update("jax_num_cpu_devices", 8)
 from jax.sharding import Mesh
 from nsn_jax import metrics
 from nsn_jax.metrics import evaluation
-from nsn_jax.metrics.classifier import network
 
 rng = np.random.default_rng(0)
-shape = network.Architecture(channels=(3, 4), kernels=(3, 3), num_features=5)
-module = network.ConvNet(shape, 3)
+shape = metrics.Architecture(channels=(3, 4), kernels=(3, 3), num_features=5)
+module = shape.network(3)
 images = rng.integers(0, 256, (300, 8, 8, 1)).astype(np.uint8)
 params = module.init(jax.random.key(0), images[:1], is_training=False)
-judge = network.Classifier(params, 3, (8, 8, 1), shape)
+judge = metrics.Classifier(params, 3, (8, 8, 1), shape)
 devices = np.array(jax.devices())
 alone = judge.outputs(images, batch_size=16)
 found, scores = [], []

@@ -1,6 +1,5 @@
 """Classifiers that are trained once for each data set and recipe."""
 
-import dataclasses
 import hashlib
 import inspect
 import json
@@ -16,6 +15,7 @@ from absl import logging
 from nsn_jax import checks, files
 from nsn_jax.metrics import inputs
 from nsn_jax.metrics.classifier import network, storage, training
+from nsn_jax.metrics.classifier.layout import Layout
 from nsn_jax.metrics.classifier.network import Classifier
 from nsn_jax.metrics.classifier.training import OnEpoch
 
@@ -134,8 +134,7 @@ def _digest(
 
 def _plain(value: Any) -> Any:
   """JSON-like form of an architecture, or of a NumPy value."""
-  is_dataclass = dataclasses.is_dataclass(value) and not isinstance(value, type)
-  return dataclasses.asdict(value) if is_dataclass else value.tolist()
+  return storage.fields(value) if isinstance(value, Layout) else value.tolist()
 
 
 def _folder(cache_dir: str | os.PathLike | None) -> pathlib.Path | None:

@@ -15,12 +15,25 @@ import safetensors.numpy
 from flax import traverse_util
 
 from nsn_jax import checks, files
-from nsn_jax.metrics.classifier.network import Architecture, Classifier, ConvNet
+from nsn_jax.metrics.classifier.convolutional import Architecture
+from nsn_jax.metrics.classifier.fractal import FractalArchitecture
+from nsn_jax.metrics.classifier.layout import Layout
+from nsn_jax.metrics.classifier.network import Classifier
 
-__all__ = ["load_classifier", "save_classifier"]
+__all__ = ["LAYOUTS", "fields", "load_classifier", "save_classifier"]
+
+#: By their names in files.
+LAYOUTS: dict[str, type[Layout]] = {of.kind: of for of in (Architecture, FractalArchitecture)}
 
 #: Entry of the file's metadata that holds the static fields as JSON.
 _ENTRY = "nsn_jax.classifier"
+
+
+def fields(architecture: Layout) -> dict[str, Any]:
+  """What tells an architecture from all others, as JSON-like values."""
+  values = dataclasses.asdict(architecture)
+  # Files and the cache's hashes of before there were several have no kind.
+  return values if type(architecture) is Architecture else {"kind": architecture.kind, **values}
 
 
 def save_classifier(path: str | os.PathLike, classifier: Classifier, *, recipe: str = "") -> None:
@@ -43,7 +56,7 @@ def save_classifier(path: str | os.PathLike, classifier: Classifier, *, recipe: 
   static = {
     "num_classes": classifier.num_classes,
     "image_shape": classifier.image_shape,
-    "architecture": dataclasses.asdict(classifier.architecture),
+    "architecture": fields(classifier.architecture),
     "recipe": recipe,
   }
   arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -98,9 +111,9 @@ def _checked_text(
 ) -> str:
   """The JSON of the static fields, once the file is known to be as it was written."""
   try:
-    fields = json.loads(entry)
-    text = fields.get("static", entry)  # Files of before have the fields alone, and no checksum.
-    expected = fields.get("sha256", "none")
+    whole = json.loads(entry)
+    text = whole.get("static", entry)  # Files of before have the fields alone, and no checksum.
+    expected = whole.get("sha256", "none")
     named = json.loads(text).get("recipe", "")
   except (AttributeError, TypeError, ValueError, RecursionError) as error:
     raise ValueError(f"path: expected the fields of a classifier in {source} ({error})") from error
@@ -111,19 +124,20 @@ def _checked_text(
   return text
 
 
-def _static(source: pathlib.Path, text: str) -> tuple[int, tuple[int, int, int], Architecture]:
+def _static(source: pathlib.Path, text: str) -> tuple[int, tuple[int, int, int], Layout]:
   """The static fields of a classifier from their JSON, or ValueError."""
   try:
-    fields = json.loads(text)
+    static = json.loads(text)
     layout: dict[str, Any] = {
       name: tuple(value) if isinstance(value, list) else value
-      for name, value in fields["architecture"].items()
+      for name, value in static["architecture"].items()
     }
-    checks.integer("num_classes", fields["num_classes"], 2)
-    height, width, channels = fields["image_shape"]
+    kind = LAYOUTS[layout.pop("kind", Architecture.kind)]
+    checks.integer("num_classes", static["num_classes"], 2)
+    height, width, channels = static["image_shape"]
     for side in (height, width, channels):
       checks.integer("image_shape", side, 1)
-    return fields["num_classes"], (height, width, channels), Architecture(**layout)
+    return static["num_classes"], (height, width, channels), kind(**layout)
   except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
     raise ValueError(
       f"path: expected the fields of a classifier in the metadata of {source}, got {text[:200]!r} "
@@ -136,10 +150,10 @@ def _check_arrays(
   arrays: dict[str, np.ndarray[Any, Any]],
   num_classes: int,
   image_shape: tuple[int, int, int],
-  architecture: Architecture,
+  architecture: Layout,
 ) -> None:
   """Raises ValueError unless the arrays are those that the network's `init` would make."""
-  network = ConvNet(architecture, num_classes)
+  network = architecture.network(num_classes)
   # Only shapes are computed, so a file that claims an enormous network costs nothing.
   shapes = jax.eval_shape(
     lambda key, images: network.init(key, images, is_training=False),

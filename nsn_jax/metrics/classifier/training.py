@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,9 @@ import optax
 
 from nsn_jax import checks
 from nsn_jax.metrics import inputs
-from nsn_jax.metrics.classifier.network import Architecture, Classifier, ConvNet
+from nsn_jax.metrics.classifier.convolutional import Architecture
+from nsn_jax.metrics.classifier.layout import Layout
+from nsn_jax.metrics.classifier.network import Classifier
 
 __all__ = ["OnEpoch", "train_classifier"]
 
@@ -35,7 +38,7 @@ def train_classifier(
   learning_rate: float = 2e-3,
   max_shift: int = 2,
   flip: bool = False,
-  architecture: Architecture | None = None,
+  architecture: Layout | None = None,
   progress: OnEpoch | None = None,
 ) -> Classifier:
   """Trains a classifier on labelled images.
@@ -55,7 +58,8 @@ def train_classifier(
       a cosine to nearly 0.
     max_shift: images are moved by up to so many pixels a side, >= 0; their border is repeated.
     flip: whether to mirror every other image, left to right: right for clothes, wrong for digits.
-    architecture: layout of the network; None for the default one.
+    architecture: layout of the network, `Architecture` or `FractalArchitecture`; None for the
+      former with its defaults.
     progress: called after each epoch with (epochs done, num_epochs, mean loss of the epoch).
 
   Returns:
@@ -86,23 +90,23 @@ def train_classifier(
   learning_rate = checks.number("learning_rate", learning_rate, 0.0, above=True)
   checks.function("progress", progress)
   if architecture is not None:
-    checks.instance("architecture", architecture, Architecture)
+    checks.instance("architecture", architecture, Layout)
 
   batch = min(batch_size, len(images))
   arch = Architecture() if architecture is None else architecture
   num_steps = num_epochs * (len(images) // batch)
-  recipe = _Recipe(ConvNet(arch, classes), num_steps, learning_rate, max_shift, bool(flip))
+  recipe = _Recipe(arch.network(classes), num_steps, learning_rate, max_shift, bool(flip))
   pixels, targets = jnp.asarray(images), jnp.asarray(labels, jnp.int32)
-  params = _train(key, pixels, targets, recipe, num_epochs, batch, progress)
+  variables = _train(key, pixels, targets, recipe, num_epochs, batch, progress)
   _, height, width, channels = pixels.shape
-  return Classifier(params, classes, (height, width, channels), arch)
+  return Classifier(variables, classes, (height, width, channels), arch)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Recipe:
   """What a step is compiled for."""
 
-  network: ConvNet
+  network: nn.Module
   num_steps: int
   learning_rate: float
   max_shift: int
@@ -110,10 +114,16 @@ class _Recipe:
 
 
 class _State(NamedTuple):
-  """What a step changes: parameters and the optimizer's moments."""
+  """What a step changes: parameters, what is counted beside them, and the optimizer's moments."""
 
   params: Any
+  counted: Any
   moments: optax.OptState
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """As the network takes them."""
+    return {"params": self.params, **self.counted}
 
 
 def _optimizer(recipe: _Recipe) -> optax.GradientTransformation:
@@ -134,7 +144,7 @@ def _train(
   batch_size: int,
   progress: OnEpoch | None,
 ) -> Any:
-  """Folds `_step` over the epochs and returns the parameters."""
+  """Folds `_step` over the epochs and returns the network's variables."""
   init_key, order_key, step_key = jax.random.split(key, 3)
   state = _init(init_key, images[:1], recipe)
   steps = len(images) // batch_size
@@ -154,13 +164,14 @@ def _train(
       )
     if progress is not None:
       progress(epoch + 1, num_epochs, mean_loss)
-  return state.params
+  return state.variables
 
 
 @functools.partial(jax.jit, static_argnames="recipe")
 def _init(key: jax.Array, images: jax.Array, recipe: _Recipe) -> _State:
-  params = recipe.network.init(key, images, is_training=False)
-  return _State(params, _optimizer(recipe).init(params))
+  counted = dict(recipe.network.init(key, images, is_training=False))
+  params = counted.pop("params")
+  return _State(params, counted, _optimizer(recipe).init(params))
 
 
 @functools.partial(jax.jit, static_argnames="recipe", donate_argnames="state")
@@ -177,14 +188,20 @@ def _step(
   augment_key, dropout_key = jax.random.split(key)
   batch = _augment(augment_key, images[positions], recipe.max_shift, recipe.flip)
 
-  def loss(params: Any) -> jax.Array:
-    logits, _ = recipe.network.apply(params, batch, is_training=True, rngs={"dropout": dropout_key})
+  def loss(params: Any) -> tuple[jax.Array, Any]:
+    (logits, _), counted = recipe.network.apply(
+      {"params": params, **state.counted},
+      batch,
+      is_training=True,
+      rngs={"dropout": dropout_key},
+      mutable=["batch_stats"],
+    )
     targets = labels[positions]
-    return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
+    return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean(), counted
 
-  value, gradient = jax.value_and_grad(loss)(state.params)
+  (value, counted), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
   updates, moments = _optimizer(recipe).update(gradient, state.moments, state.params)
-  return _State(optax.apply_updates(state.params, updates), moments), value
+  return _State(optax.apply_updates(state.params, updates), counted, moments), value
 
 
 def _augment(key: jax.Array, images: jax.Array, max_shift: int, flip: bool) -> jax.Array:

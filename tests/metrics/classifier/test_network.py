@@ -8,7 +8,7 @@ import pytest
 
 from nsn_jax import metrics
 from nsn_jax.metrics import outputs
-from nsn_jax.metrics.classifier import network
+from nsn_jax.metrics.classifier import layout
 
 
 def test_real_digits_score_near_ten(trained, digits):
@@ -70,7 +70,7 @@ def test_max_pool_of_odd_sizes(side):
     for row in range(0, side, 2)
   ]
   np.testing.assert_allclose(
-    network._max_pool(x),
+    layout.max_pool(x),
     np.moveaxis(expected, 2, 0),
     rtol=1e-6,  # float32 there
   )
