@@ -35,6 +35,7 @@ LAUNCHERS = {
   "studies.codes",
   "studies.densities",
   "studies.epsilon",
+  "studies.few_labels",
   "studies.growth_vs_kmeans",
   "studies.outliers",
   "studies.scaling",
