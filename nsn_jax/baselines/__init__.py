@@ -23,6 +23,10 @@ from nsn_jax.baselines.adversarial.info_gan import Codes, InfoGAN
 from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
 from nsn_jax.baselines.adversarial.matching import matched_accuracy
+from nsn_jax.baselines.adversarial.semi_supervised_gan import (
+  SemiSupervisedGAN,
+  SemiSupervisedState,
+)
 from nsn_jax.baselines.adversarial.wgan import WGAN
 from nsn_jax.baselines.auto_encoders.conv_auto_encoder import ConvAutoEncoder
 from nsn_jax.baselines.auto_encoders.encoding_model import EncodingModel, EncodingState
@@ -41,6 +45,7 @@ from nsn_jax.baselines.class_labels import training_labels
 from nsn_jax.baselines.energy_based.boltzmann_machine import BoltzmannMachine
 from nsn_jax.baselines.energy_based.dbm import DBM, DBMState
 from nsn_jax.baselines.energy_based.rbm import RBM, RBMState
+from nsn_jax.baselines.few_labels import choose_few, repeat_few
 from nsn_jax.baselines.registry import MODELS, make
 from nsn_jax.baselines.training import DivergedError, Epoch, EpochProgress, train
 from nsn_jax.baselines.variational.conv_draw import ConvDRAW
@@ -94,12 +99,16 @@ __all__ = [
   "PixelRNN",
   "RBMState",
   "RowLSTM",
+  "SemiSupervisedGAN",
+  "SemiSupervisedState",
   "State",
   "VAEState",
   "Variational",
+  "choose_few",
   "make",
   "matched_accuracy",
   "num_parameters",
+  "repeat_few",
   "sample",
   "to_signed",
   "train",

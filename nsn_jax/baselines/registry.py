@@ -8,6 +8,7 @@ from nsn_jax.baselines.adversarial.improved_gan import ImprovedGAN
 from nsn_jax.baselines.adversarial.info_gan import InfoGAN
 from nsn_jax.baselines.adversarial.lapgan import LAPGAN
 from nsn_jax.baselines.adversarial.ls_gan import LSGAN
+from nsn_jax.baselines.adversarial.semi_supervised_gan import SemiSupervisedGAN
 from nsn_jax.baselines.adversarial.wgan import WGAN
 from nsn_jax.baselines.auto_encoders.conv_auto_encoder import ConvAutoEncoder
 from nsn_jax.baselines.auto_encoders.pixelcnn_auto_encoder import PixelCNNAutoEncoder
@@ -34,6 +35,7 @@ MODELS: dict[str, type[Baseline]] = {
   "infogan": InfoGAN,
   "lapgan": LAPGAN,
   "improvedgan": ImprovedGAN,
+  "semigan": SemiSupervisedGAN,
   "vae": VAE,
   "convvae": ConvVAE,
   "draw": DRAW,

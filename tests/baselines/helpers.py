@@ -15,6 +15,7 @@ _OPTIONS = {
   "gan": {"width": 6, "pieces": 3, "latent": 3},
   "infogan": {"width": 2, "latent": 3, "categories": 3, "continuous": 1},
   "improvedgan": {"width": 2, "latent": 3, "kernels": 3, "kernel_size": 2},
+  "semigan": {"widths": (6, 5), "num_classes": 3, "hidden": 4, "latent": 3},
   "lapgan": {"coarsest": 4, "width": 2, "hidden": 6, "latent": 3},
   "vae": {"hidden": 6, "latent": 3},
   "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},

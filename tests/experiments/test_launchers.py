@@ -36,6 +36,7 @@ LAUNCHERS = {
   "studies.codes",
   "studies.densities",
   "studies.epsilon",
+  "studies.few_labels",
   "studies.growth_vs_kmeans",
   "studies.outliers",
   "studies.reconstructions",

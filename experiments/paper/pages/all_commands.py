@@ -76,6 +76,10 @@ _TOOLS = (
     "`studies.densities --workdirs=runs/vae,runs/draw,runs/rbm --workdir=...`",
   ],
   ["what an InfoGAN's codes mean", "`studies.codes --trained=runs/infogan --workdir=...`"],
+  [
+    "test errors by few labels, of a semi-supervised GAN and of a network alone",
+    "`studies.few_labels --num_labels=100 --dataset=mnist --data_dir=... --workdir=...`",
+  ],
   ["how a DRAW draws", "`studies.strokes --trained=runs/draw --workdir=...`"],
 )
 

@@ -65,7 +65,8 @@ class ImprovedGAN(DCGAN):
   - Virtual batch normalisation (3.5), of the generator alone, as in the paper: by a reference batch
     of noise that is drawn once. The critic keeps its batch normalisation.
 
-  Left out: classes. A training step here has no labels, so that the critic is no classifier.
+  Classes are left out here: a critic that tells those of a few labelled images, too (section 5), is
+  `SemiSupervisedGAN`.
 
   Attributes:
     image_shape: [H, W, C]; square, of a side of at least 5.

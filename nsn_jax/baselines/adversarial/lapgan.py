@@ -54,7 +54,7 @@ class LAPGAN(Baseline):
   """
 
   title: ClassVar[str] = "LAPGAN"
-  default_epochs: ClassVar[int] = 20
+  default_epochs: ClassVar[int] = 30
   family: ClassVar[Family] = Family.ADVERSARIAL
   width_field: ClassVar[str | None] = "width"
 
