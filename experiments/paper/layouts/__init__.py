@@ -5,6 +5,7 @@ A table is a list of rows of cells, the head first, for a terminal, a paper or a
 
 from experiments.paper.layouts import (
   bounds,
+  codes,
   densities,
   epsilon,
   filling,
@@ -21,6 +22,7 @@ from experiments.paper.layouts import (
 
 __all__ = [
   "bounds",
+  "codes",
   "densities",
   "epsilon",
   "filling",

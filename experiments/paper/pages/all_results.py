@@ -140,6 +140,7 @@ def _figures(results: Results, folder: str) -> Iterator[dict[str, Any]]:
     "sampler_effects.png": ("sampler_effects.json", None),
     "interpolation.png": ("arithmetic.json", None),
     "arithmetic.png": ("arithmetic.json", None),
+    "codes_categories.png": ("codes.json", layouts.codes.cells),
   }
   done = set()
   for picture, caption in results.words["captions"].items():

@@ -91,3 +91,11 @@ def test_images_that_are_read_have_a_line_a_size():
     ["2,000", "64x64", "1,834", "123,457"],
     ["500", "256x256", "100", "4,000"],
   ]
+
+
+def test_what_categories_mean():
+  assert layouts.codes.cells({"num_images": 10_000, "accuracy": 0.7144}) == [
+    ["test images", "of the class of their category"],
+    ["10,000", "71.4%"],
+  ]
+  assert layouts.codes.cells({"dataset": "lfw"}) is None
