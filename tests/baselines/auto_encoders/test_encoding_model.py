@@ -85,6 +85,8 @@ def test_what_is_given_back_is_the_image(name):
   assert right.mean() > 0.98
   # The encoder is what tells: another's code gives the other picture.
   codes = jax.jit(model.encode)(state.encoder, batch)
+  # The moments follow the codes, which move as they are learned.
+  assert (np.asarray(state.moments.mean) * np.asarray(codes).mean(axis=0) > 0).all()
   other = np.asarray(from_signed(jax.jit(model.decode)(KEY, state.decoder, codes[::-1])))
   assert (np.abs(other.astype(int) - pictures[::-1]) < 64).mean() > 0.98
 
