@@ -18,8 +18,8 @@ _OPTIONS = {
   "vae": {"hidden": 6, "latent": 3},
   "draw": {"hidden": 5, "latent": 3, "num_steps": 2, "write_size": 3},
   "pixelcnn": {"width": 3, "num_layers": 2},
-  "rowlstm": {"hidden": 3, "num_layers": 2},
-  "diagonalbilstm": {"hidden": 3, "num_layers": 2},
+  "rowlstm": {"hidden": 3, "num_layers": 1},
+  "diagonalbilstm": {"hidden": 2, "num_layers": 1},
   "multiscale": {"hidden": 2, "num_layers": 1, "factor": 2},
   "rbm": {"hidden": 6, **_FEW_STEPS},
   # One epoch of four steps a stage.
@@ -31,7 +31,7 @@ _OPTIONS = {
 _SHAPES = {
   "pixelcnn": (6, 5, 1),
   "rowlstm": (4, 5, 2),
-  "diagonalbilstm": (4, 5, 2),
+  "diagonalbilstm": (3, 4, 1),
   "multiscale": (3, 4, 1),
 }
 
