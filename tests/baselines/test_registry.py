@@ -27,7 +27,7 @@ def test_make_errors():
     ("draw", "num_steps", 0),
     ("draw", "write_size", 0),
     ("draw", "attention", "yes"),
-    ("rowlstm", "hidden", 0),
+    ("rowlstm", "hidden", 1),  # for two colours
     ("diagonalbilstm", "num_layers", 0),
     ("multiscale", "hidden", 1.5),
     ("multiscale", "num_layers", 0),

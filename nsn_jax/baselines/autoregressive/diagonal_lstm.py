@@ -136,21 +136,17 @@ class DiagonalLSTMLayer(LSTMLayer):
 
   def _along(self, states: jax.Array, gates: jax.Array) -> jax.Array:
     """The states of an LSTM that begins at the left, [N, H, W, h], of its input-to-state map."""
-    num, height, width, _ = gates.shape
-    # Outside of the image, where rows have not begun or are over, there is no state.
-    column, row = np.arange(height + width - 1)[:, None], np.arange(height)
-    is_inside = (column >= row) & (column < row + width)
+    num, height, _, _ = gates.shape
 
-    def next_column(memory: Memory, at: Any) -> tuple[Memory, jax.Array]:
-      gates, is_inside = at
+    def next_column(memory: Memory, gates: jax.Array) -> tuple[Memory, jax.Array]:
       seen = jnp.concatenate([_down(memory.hidden), memory.hidden], axis=-1)
       memory = next_memory(gates + seen @ states, memory.cell)
-      memory = jax.tree.map(lambda x: jnp.where(is_inside[:, None], x, 0.0), memory)
       return memory, memory.hidden
 
+    # Before a row begins its gates are 0, without a bias, and so its memory stays 0.
     zeros = jnp.zeros((num, height, self.hidden), jnp.float32)
     columns = jnp.moveaxis(skew(gates), 2, 0)
-    _, hidden = jax.lax.scan(next_column, Memory(zeros, zeros), (columns, jnp.asarray(is_inside)))
+    _, hidden = jax.lax.scan(next_column, Memory(zeros, zeros), columns)
     return unskew(jnp.moveaxis(hidden, 0, 2))
 
   def whole(

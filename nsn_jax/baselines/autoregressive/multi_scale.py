@@ -66,14 +66,15 @@ class MultiScale(AutoregressiveModel):
   We depart from the paper, which draws the pixels of the small image again: here they stay. So the
   second network has the others' bits alone, and
     -log p(x) = -log p(small) - sum over the other pixels of log p(x_i | those before it, small)
-  is the exact density, and no bound of it. Smaller than the paper's: its networks are PixelRNN's
-  for colour.
+  is the exact density, and no bound of it. Both networks are as large as PixelRNN's for MNIST, and
+  smaller than the paper's, which are for ImageNet.
 
   Attributes:
     image_shape: [H, W, C].
     kind: of the LSTMs, "row" or "diagonal": the small image shows Row LSTMs what their context
       leaves out.
-    hidden: h, units of an LSTM of either network; the map that is given has 2h features.
+    hidden: h, units of an LSTM of either network, at least C; the map that is given has 2h
+      features.
     num_layers: LSTMs of either network.
     factor: of the sides; a power of two.
     batch_size: images a step.
@@ -97,8 +98,8 @@ class MultiScale(AutoregressiveModel):
     super().__post_init__()
     if not isinstance(self.kind, str) or self.kind not in KINDS:
       raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
-    for name in ("hidden", "num_layers"):
-      checks.integer(name, getattr(self, name), 1)
+    checks.integer("hidden", self.hidden, self.image_shape[-1])
+    checks.integer("num_layers", self.num_layers, 1)
     checks.integer("factor", self.factor, 2)
     if self.factor & (self.factor - 1):
       raise ValueError(f"factor: expected a power of two, got {self.factor}")

@@ -30,8 +30,8 @@ class PixelRNN(AutoregressiveModel):
   Attributes:
     kind: of the LSTMs.
     image_shape: [H, W, C].
-    hidden: h, units of an LSTM; maps have 2h features, the last hidden layer 4h. With several
-      colours they are dealt out to the colours, and there are to be enough for each.
+    hidden: h, units of an LSTM, at least C, as they are dealt out to the colours; maps have 2h
+      features, the last hidden layer 4h.
     num_layers: LSTMs.
     batch_size: images a step.
     learning_rate: of RMSProp.
@@ -48,7 +48,7 @@ class PixelRNN(AutoregressiveModel):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    checks.integer("hidden", self.hidden, 1)
+    checks.integer("hidden", self.hidden, self.image_shape[-1])
     checks.integer("num_layers", self.num_layers, 1)
 
   @property

@@ -29,7 +29,7 @@ class Made(NamedTuple):
 @pytest.fixture(scope="module")
 def made() -> Made:
   """Compiled once for all tests: it takes seconds."""
-  model = small("rowlstm", num_layers=1)
+  model = small("rowlstm")
   state = baselines.AutoregressiveState(noisy(empty(model).params), None)
   drawn = jax.jit(model.generate, static_argnums=2)(KEY, state, 3)
   return Made(model, state, drawn, jax.jit(model.complete))
@@ -104,7 +104,7 @@ def test_bits_by_hand(made, monkeypatch):
 
 
 def test_it_learns():
-  model = small("rowlstm", learning_rate=0.02, batch_size=4, num_layers=1, hidden=8)
+  model = small("rowlstm", learning_rate=0.02, batch_size=4, hidden=8)
   rng = np.random.default_rng(0)
   pattern = to_signed(rng.integers(0, 256, (2, *_SHAPE)))
   step = jax.jit(model.step)
