@@ -169,8 +169,8 @@ class SemiSupervisedGAN(Baseline):
   def _judge(
     self, critic: Any, images: jax.Array, noise: jax.Array | None
   ) -> tuple[jax.Array, jax.Array]:
-    said: tuple[jax.Array, jax.Array] = self._critic.apply({"params": critic}, images, noise)
-    return said
+    said: Any = self._critic.apply({"params": critic}, images, noise)
+    return said[0], said[1]
 
   def supervised_loss(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean cross-entropy of classes over rows of known ones; 0 where there is none.
