@@ -102,10 +102,10 @@ class SemiSupervisedGAN(Baseline):
     # A batch of one has no variance to normalise by.
     checks.integer("batch_size", self.batch_size, 2)
     checks.integer("num_classes", self.num_classes, 2)
-    # A command line's list is no tuple, and not hashable.
+    if not isinstance(self.widths, tuple | list) or not self.widths:
+      raise ValueError(f"widths: expected a tuple of at least one integer, got {self.widths!r}")
+    # A command line's list is not hashable.
     object.__setattr__(self, "widths", tuple(self.widths))
-    if not self.widths:
-      raise ValueError("widths: expected at least one, got none")
     for width in self.widths:
       checks.integer("widths", width, 1)
     for name in ("hidden", "latent"):
