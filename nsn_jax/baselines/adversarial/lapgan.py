@@ -30,11 +30,11 @@ class LAPGAN(Baseline):
   from real ones; at other levels the generator has three convolutions and the critic two, noise is
   one more plane of the generator's input; gradient descent of rate 0.02, momentum from 0.5 to 0.8.
 
-  We depart from the paper: it blurs as its Torch library does, we as Burt and Adelson. Convolutions
-  are smaller, to be trained on a CPU: 32 maps, where the paper's text gives none for CIFAR-10; a
-  generator's first one halves the sides and its last doubles them; windows are 4x4 there and 3x3
-  between. The rate falls by 4e-5 of itself an epoch there, over hundreds, which is left out as it
-  comes to nothing; momentum rises over our epochs where theirs does over 375.
+  The paper does not say how it blurs; our d and u are Burt and Adelson's. We depart from it:
+  convolutions are smaller, to be trained on a CPU. They have 32 maps; a generator's first one
+  halves the sides and its last doubles them; windows are 4x4 there and 3x3 between. The paper's
+  rate falls by a factor of 1 + 4e-5 an epoch, which comes to nothing here and is left out, and its
+  momentum rises over 375 epochs, ours over 15 of 600 steps.
 
   Attributes:
     image_shape: [H, W, C]; square, of a side above `coarsest`.
@@ -135,7 +135,8 @@ class LAPGAN(Baseline):
     details, last = self.levels
     levels = (*details, last)
     keys = jax.random.split(key, len(levels))
-    changed, told = [], {}
+    changed: list[GANState] = []
+    told: dict[str, jax.Array] = {}
     for index, (level, key, before) in enumerate(zip(levels, keys, state, strict=True)):
       after, losses = level.step(key, before, images)
       changed.append(after)

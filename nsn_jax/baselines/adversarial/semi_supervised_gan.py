@@ -102,10 +102,10 @@ class SemiSupervisedGAN(Baseline):
     # A batch of one has no variance to normalise by.
     checks.integer("batch_size", self.batch_size, 2)
     checks.integer("num_classes", self.num_classes, 2)
-    # A command line's list is no tuple, and not hashable.
+    if not isinstance(self.widths, tuple | list) or not self.widths:
+      raise ValueError(f"widths: expected a tuple of at least one integer, got {self.widths!r}")
+    # A command line's list is not hashable.
     object.__setattr__(self, "widths", tuple(self.widths))
-    if not self.widths:
-      raise ValueError("widths: expected at least one, got none")
     for width in self.widths:
       checks.integer("widths", width, 1)
     for name in ("hidden", "latent"):
@@ -169,8 +169,8 @@ class SemiSupervisedGAN(Baseline):
   def _judge(
     self, critic: Any, images: jax.Array, noise: jax.Array | None
   ) -> tuple[jax.Array, jax.Array]:
-    said: tuple[jax.Array, jax.Array] = self._critic.apply({"params": critic}, images, noise)
-    return said
+    said: Any = self._critic.apply({"params": critic}, images, noise)
+    return said[0], said[1]
 
   def supervised_loss(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean cross-entropy of classes over rows of known ones; 0 where there is none.

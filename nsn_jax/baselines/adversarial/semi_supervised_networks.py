@@ -61,8 +61,8 @@ class ClassCritic(nn.Module):
     In one draw: each takes XLA seconds to compile.
     """
     pixels, units = math.prod(self.image_shape), sum(self.widths)
-    deviations = np.repeat(np.float32([_PIXEL_NOISE, _UNIT_NOISE]), [pixels, units])
-    return deviations * jax.random.normal(key, (num, pixels + units), jnp.float32)
+    drawn = jax.random.normal(key, (num, pixels + units), jnp.float32)
+    return jnp.where(jnp.arange(pixels + units) < pixels, _PIXEL_NOISE, _UNIT_NOISE) * drawn
 
   @nn.compact
   def __call__(

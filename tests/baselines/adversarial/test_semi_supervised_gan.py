@@ -216,6 +216,7 @@ def test_what_it_refuses():
     ("num_classes", 1),
     ("batch_size", 1),
     ("widths", ()),
+    ("widths", 5),
     ("widths", (3, 0)),
     ("hidden", 0),
     ("latent", 0),
