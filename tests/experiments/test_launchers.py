@@ -37,6 +37,7 @@ LAUNCHERS = {
   "studies.epsilon",
   "studies.growth_vs_kmeans",
   "studies.outliers",
+  "studies.preferred",
   "studies.scaling",
   "studies.speed",
   "studies.strokes",
