@@ -26,6 +26,7 @@ PUBLIC = (
   "metrics",
   "metrics.evaluation",
   "baselines",
+  "preferred",
 )
 
 
@@ -88,7 +89,13 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & set(optional)))
 
 
 @pytest.mark.parametrize(
-  ("package", "extra"), [("data", "data"), ("metrics", "metrics"), ("baselines", "baselines")]
+  ("package", "extra"),
+  [
+    ("data", "data"),
+    ("metrics", "metrics"),
+    ("baselines", "baselines"),
+    ("preferred", "metrics,baselines"),
+  ],
 )
 def test_a_missing_extra_is_named(package, extra, run_python):
   script = f"""

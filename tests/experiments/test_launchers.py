@@ -39,6 +39,7 @@ LAUNCHERS = {
   "studies.few_labels",
   "studies.growth_vs_kmeans",
   "studies.outliers",
+  "studies.preferred",
   "studies.reconstructions",
   "studies.scaling",
   "studies.speed",

@@ -79,6 +79,7 @@ class ConvNet(nn.Module):
         precision=numerics.PRECISION,
       )(x)
       x = nn.relu(layout.max_pool(x) if layer == 0 else x)  # [N, ceil(h / 2), ceil(w / 2), width]
+      self.sow("intermediates", "maps", x)
     x = x.reshape(len(x), -1)
     features = nn.relu(dense(arch.num_features)(dropout()(x)))
     return dense(self.num_classes)(dropout()(features)), features

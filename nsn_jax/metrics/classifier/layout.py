@@ -37,7 +37,8 @@ class Layout(abc.ABC):
 
     It is called with images [N, H, W, C] in 0-255, uint8 or float, and `is_training`, and returns
     logits [N, num_classes] and features [N, num_features], all >= 0. What is random in training is
-    drawn from the stream "dropout"; what is counted there is in the collection "batch_stats".
+    drawn from the stream "dropout"; what is counted there is in the collection "batch_stats". Maps
+    below the features, all >= 0, are sown as "maps" into "intermediates", the lowest first.
     """
 
 

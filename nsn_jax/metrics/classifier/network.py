@@ -1,7 +1,7 @@
 """A trained classifier, the network behind the scores where ImageNet's does not fit."""
 
 import dataclasses
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from nsn_jax.metrics import inputs, outputs
 from nsn_jax.metrics.classifier.layout import Layout
 
-__all__ = ["Classifier", "accuracy"]
+__all__ = ["Classifier", "Seen", "accuracy", "look"]
 
 
 @jax.tree_util.register_dataclass
@@ -83,6 +83,33 @@ def accuracy(
     raise ValueError("images: expected at least one image, got none")
   guesses = classifier.outputs(images, batch_size=batch_size).logits.argmax(axis=1)
   return float(np.mean(guesses == np.asarray(labels)))
+
+
+class Seen(NamedTuple):
+  """What a classifier makes of images, layer by layer.
+
+  Attributes:
+    layers: all >= 0: maps [N, h, w, channels], the lowest first, and last the features [N, D].
+    logits: [N, classes].
+  """
+
+  layers: tuple[jax.Array, ...]
+  logits: jax.Array
+
+
+def look(classifier: Classifier, images: jax.Array) -> Seen:
+  """Layers and logits of images. Pure, to be derived by them: nothing is checked.
+
+  Args:
+    classifier: whose.
+    images: uint8 or float [N, H, W, C] in 0-255.
+  """
+  network = classifier.architecture.network(classifier.num_classes)
+  (logits, features), found = cast(
+    Any,
+    network.apply(classifier.params, images, is_training=False, mutable=["intermediates"]),
+  )
+  return Seen((*found["intermediates"].get("maps", ()), features), logits)
 
 
 def _forward(classifier: Classifier, images: jax.Array) -> tuple[jax.Array, jax.Array]:

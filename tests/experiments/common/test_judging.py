@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.common import judging
+from nsn_jax import metrics
 from nsn_jax.metrics.classifier import training as classifier_training
 from tests.experiments import helpers
 
@@ -37,6 +38,17 @@ def test_a_folder_of_photographs_is_judged_by_its_own_recipe(
   monkeypatch.setattr(classifier_training, "_train", lambda *_: pytest.fail("trained again"))
   again = judging.judge(f"folder:{tmp_path}")
   assert again.test_accuracy == found.test_accuracy
+
+
+def test_a_fractalnet_is_trained_as_the_classifier_but_for_what_is_its_own() -> None:
+  plain, fractal = judging.recipe("fashion_mnist"), judging.recipe("fashion_mnist", "fractal")
+  assert plain.items() < fractal.items() and "architecture" not in plain
+  assert fractal["architecture"] == metrics.FractalArchitecture()
+  # Rows of a table are told apart by it.
+  names = {judging.title("mnist", "mnist", 0.99, network) for network in judging.NETWORKS}
+  assert len(names) == len(judging.NETWORKS)
+  with pytest.raises(ValueError, match="network: expected one of classifier, fractal, got 'x'"):
+    judging.recipe("mnist", "x")
 
 
 def test_the_order_of_images_is_no_part_of_their_score(judge: judging.Judge) -> None:
