@@ -81,6 +81,18 @@ _TOOLS = (
     "`studies.few_labels --num_labels=100 --dataset=mnist --data_dir=... --workdir=...`",
   ],
   ["how a DRAW draws", "`studies.strokes --trained=runs/draw --workdir=...`"],
+  [
+    "a row a class, of a PixelCNN that is given the class",
+    "`studies.classes --trained=runs/condpixelcnn --workdir=...`",
+  ],
+  [
+    "what auto-encoders give back, and how sharp it is",
+    "`studies.reconstructions --trained=runs/pixelcnnae --beside=runs/autoencoder --workdir=...`",
+  ],
+  [
+    "images that a classifier's neurons prefer",
+    "`studies.preferred --dataset=mnist --data_dir=... --workdir=...`",
+  ],
 )
 
 
