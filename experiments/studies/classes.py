@@ -36,7 +36,10 @@ _AT_ONCE = 100
 
 
 def draw(
-  key: jax.Array, model: baselines.CondPixelCNN, state: baselines.PixelCNNState, num_samples: int
+  key: jax.Array,
+  model: baselines.CondPixelCNN,
+  state: baselines.AutoregressiveState,
+  num_samples: int,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
   """Samples of each class in turn, and their classes.
 
@@ -61,7 +64,7 @@ def draw(
 
 
 def accuracy(
-  model: baselines.CondPixelCNN, state: baselines.PixelCNNState, images: Any, labels: Any
+  model: baselines.CondPixelCNN, state: baselines.AutoregressiveState, images: Any, labels: Any
 ) -> float:
   """The share of images whose likeliest class is their own.
 

@@ -59,7 +59,12 @@ def _main() -> None:
   given = flags.FLAGS
   folder = workdir.open_folder(command_line.required("workdir", "a folder"))
   place = command_line.required("trained", "the workdir of a trained DRAW")
-  model, state, _ = baseline_training.load_kind("trained", place, baselines.Drawing, "a DRAW")
+  model, state, _ = baseline_training.load_kind(
+    "trained",
+    place,
+    baselines.Drawing,  # type: ignore[type-abstract]  # either kind will do
+    "a DRAW",
+  )
   path = folder / "strokes.png"
   draw(jax.random.key(given.seed), model, state, given.num_samples, path)
   print(path)

@@ -35,10 +35,11 @@ from nsn_jax.baselines.autoregressive.autoregressive_model import (
   AutoregressiveModel,
   AutoregressiveState,
 )
+from nsn_jax.baselines.autoregressive.completing_model import CompletingModel
 from nsn_jax.baselines.autoregressive.cond_pixelcnn import CondPixelCNN
 from nsn_jax.baselines.autoregressive.multi_scale import MultiScale, MultiScaleParams
 from nsn_jax.baselines.autoregressive.pixel_rnn import DiagonalBiLSTM, PixelRNN, RowLSTM
-from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN, PixelCNNState
+from nsn_jax.baselines.autoregressive.pixelcnn import PixelCNN
 from nsn_jax.baselines.baseline import Baseline, Density, Family, State, num_parameters, sample
 from nsn_jax.baselines.checkpoints import Checkpoints
 from nsn_jax.baselines.class_labels import training_labels
@@ -74,6 +75,7 @@ __all__ = [
   "BoltzmannMachine",
   "Checkpoints",
   "Codes",
+  "CompletingModel",
   "CondPixelCNN",
   "ConvAutoEncoder",
   "ConvDRAW",
@@ -95,7 +97,6 @@ __all__ = [
   "MultiScaleParams",
   "PixelCNN",
   "PixelCNNAutoEncoder",
-  "PixelCNNState",
   "PixelRNN",
   "RBMState",
   "RowLSTM",

@@ -129,4 +129,5 @@ class PixelCNNAutoEncoder(EncodingModel):
 
   def decode(self, key: jax.Array, decoder: PixelCNNDecoder, codes: jax.Array) -> jax.Array:
     """Draws of p(x | h), of codes [N, L]: float32 [N, H, W, 1] in [-1, 1]."""
-    return self.stack.draw(key, decoder.stack, len(codes), self.condition(decoder, codes))
+    blank = pixel_values.nothing_known(len(codes), self.image_shape)
+    return self.stack.draw(key, decoder.stack, *blank, self.condition(decoder, codes))

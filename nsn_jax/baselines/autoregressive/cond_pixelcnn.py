@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from nsn_jax import checks
 from nsn_jax.baselines.autoregressive import pixel_values
-from nsn_jax.baselines.autoregressive.gated_model import GatedModel, PixelCNNState
+from nsn_jax.baselines.autoregressive.autoregressive_model import AutoregressiveState
+from nsn_jax.baselines.autoregressive.gated_model import GatedModel
 from nsn_jax.baselines.autoregressive.gated_stack import Condition
 from nsn_jax.baselines.baseline import Density, Metrics
 
@@ -126,32 +127,35 @@ class CondPixelCNN(GatedModel):
     return -jax.nn.logsumexp(self.joint_logs(params, images), axis=1) / self._nats_a_bit
 
   def step(
-    self, key: jax.Array, state: PixelCNNState, images: jax.Array
-  ) -> tuple[PixelCNNState, Metrics]:
+    self, key: jax.Array, state: AutoregressiveState, images: jax.Array
+  ) -> tuple[AutoregressiveState, Metrics]:
     """One step of Adam by p(x) alone: it has to find the classes. Nothing is drawn."""
     del key
     return self.descend(state, lambda params: self.marginal_bits(params, images))
 
   def step_with_labels(
-    self, key: jax.Array, state: PixelCNNState, images: jax.Array, labels: jax.Array
-  ) -> tuple[PixelCNNState, Metrics]:
+    self, key: jax.Array, state: AutoregressiveState, images: jax.Array, labels: jax.Array
+  ) -> tuple[AutoregressiveState, Metrics]:
     """One step of Adam; returns the loss before it, in bits a value. Nothing is drawn."""
     del key
     return self.descend(state, lambda params: self.bits(params, images, labels))
 
-  def generate_with(self, key: jax.Array, state: PixelCNNState, labels: jax.Array) -> jax.Array:
+  def generate_with(
+    self, key: jax.Array, state: AutoregressiveState, labels: jax.Array
+  ) -> jax.Array:
     """Images of these classes, int32 [N]: float32 [N, H, W, 1] in [-1, 1], pixel by pixel."""
     condition = self._condition(state.params, labels)
-    return self.stack.draw(key, state.params[0], len(labels), condition)
+    blank = pixel_values.nothing_known(len(labels), self.image_shape)
+    return self.stack.draw(key, state.params[0], *blank, condition)
 
-  def generate(self, key: jax.Array, state: PixelCNNState, num_samples: int) -> jax.Array:
+  def generate(self, key: jax.Array, state: AutoregressiveState, num_samples: int) -> jax.Array:
     """Images of classes drawn uniformly, float32 [num_samples, H, W, 1] in [-1, 1]."""
     label_key, pixel_key = jax.random.split(key)
     labels = jax.random.randint(label_key, (num_samples,), 0, self.num_classes, jnp.int32)
     return self.generate_with(pixel_key, state, labels)
 
   def held_out_density(
-    self, key: jax.Array, state: PixelCNNState, images: npt.NDArray[np.uint8]
+    self, key: jax.Array, state: AutoregressiveState, images: npt.NDArray[np.uint8]
   ) -> Density:
     """The exact negative log-likelihood of 8-bit pixels, whatever their class. Nothing is drawn."""
     del key

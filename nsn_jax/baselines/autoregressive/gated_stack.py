@@ -7,6 +7,7 @@ a blind spot.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -228,21 +229,24 @@ class GatedStack:
     self,
     key: jax.Array,
     weights: Weights,
-    num_samples: int,
+    images: jax.Array,
+    known: jax.Array,
     condition: Condition | None = None,
   ) -> jax.Array:
-    """Draws images pixel by pixel, at the cost of one pass: what later pixels need is kept.
+    """Draws what is not known pixel by pixel, at the cost of one pass: what is needed is kept.
 
     Args:
       key: PRNG key; each pixel has a key of its own.
       weights: of the network.
-      num_samples: N.
-      condition: of N images; None for none.
+      images: float32 [N, H, W, 1] in [-1, 1]; what is not known has no part in anything.
+      known: bool [H, W], or [N, H, W].
+      condition: of these images; None for none.
 
     Returns:
-      float32 [N, H, W, 1] in [-1, 1].
+      float32 [N, H, W, 1] in [-1, 1]: what is known as it was.
     """
-    height, width, _ = self.image_shape
+    num_samples, height, width, _ = images.shape
+    known = jnp.broadcast_to(known, (num_samples, height, width))
     layers, _ = weights
     channels = [1, *(self.width for _ in layers[1:])]
     # Rows of each layer's input that the next row still sees, its own last.
@@ -252,7 +256,8 @@ class GatedStack:
     )
     zero = tuple(jnp.zeros((num_samples, width, 2 * self.width), jnp.float32) for _ in layers)
 
-    def next_row(kept: Any, y: jax.Array) -> tuple[Any, jax.Array]:
+    def next_row(kept: Any, at: Any) -> tuple[Any, jax.Array]:
+      y, *begun = at
       # The vertical stack is a row behind.
       given = [None if condition is None else condition.at_row(row) for row in (y - 1, y)]
       above, after = self._vertical(weights, kept, given[0])
@@ -260,12 +265,13 @@ class GatedStack:
       above, kept = jax.tree.map(
         lambda new, old: jnp.where(y > 0, new, old), (above, after), (zero, kept)
       )
-      row = self._row(jax.random.fold_in(key, y), weights, above, num_samples, given[1])
+      row = self._row(jax.random.fold_in(key, y), weights, above, begun, given[1])
       # The newest row of the image is the first layer's input; the others follow from it.
       kept = (jnp.concatenate([kept[0][:, 1:], row[:, None]], axis=1), *kept[1:])
       return kept, row
 
-    _, rows = jax.lax.scan(next_row, kept, jnp.arange(height))
+    moved = (jnp.moveaxis(x, 1, 0) for x in (images, known))
+    _, rows = jax.lax.scan(next_row, kept, (jnp.arange(height), *moved))
     return jnp.moveaxis(rows, 0, 1)
 
   def _vertical(
@@ -294,11 +300,12 @@ class GatedStack:
     key: jax.Array,
     weights: Weights,
     above: tuple[jax.Array, ...],
-    num_samples: int,
+    begun: Sequence[jax.Array],
     condition: Condition | None,
   ) -> jax.Array:
-    """Draws the pixels of a row, left to right: [N, W, 1] in [-1, 1]."""
+    """Draws what is not known of a row, [N, W, 1] and bool [N, W], left to right: [N, W, 1]."""
     layers, head = weights
+    num_samples = len(begun[0])
     kept = tuple(
       jnp.zeros(
         (num_samples, _span(layer.horizontal, index), layer.horizontal.shape[1]), jnp.float32
@@ -311,7 +318,7 @@ class GatedStack:
     ]
 
     def next_pixel(kept: Any, at: Any) -> tuple[Any, jax.Array]:
-      x, above, given = at
+      x, above, given, pixel, known = at
       after, horizontal = [kept[0]], jnp.zeros((num_samples, self.width), jnp.float32)
       for index, layer in enumerate(layers):
         row = jnp.einsum("nrf,rfg->ng", after[index][:, :: _dilation(index)], layer.horizontal)
@@ -320,11 +327,12 @@ class GatedStack:
         horizontal += changed
         if index + 1 < len(layers):
           after.append(jnp.concatenate([kept[index + 1][:, 1:], horizontal[:, None]], axis=1))
-      pixel = pixel_values.draw(jax.random.fold_in(key, x), head.apply(horizontal))[:, None]
+      drawn = pixel_values.draw(jax.random.fold_in(key, x), head.apply(horizontal))[:, None]
+      pixel = jnp.where(known[:, None], pixel, drawn)
       after[0] = jnp.concatenate([kept[0][:, 1:], pixel[:, None]], axis=1)
       return tuple(after), pixel
 
     positions = jnp.arange(self.image_shape[1])
-    per_pixel = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (above, given))
+    per_pixel = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (above, given, *begun))
     _, pixels = jax.lax.scan(next_pixel, kept, (positions, *per_pixel))
     return jnp.moveaxis(pixels, 0, 1)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nsn_jax import checks
 from nsn_jax.baselines import networks
 from nsn_jax.baselines.autoregressive import pixel_values
-from nsn_jax.baselines.autoregressive.autoregressive_model import AutoregressiveModel
+from nsn_jax.baselines.autoregressive.completing_model import CompletingModel
 from nsn_jax.baselines.autoregressive.pixel_network import KINDS, Kind, PixelNetwork, Weights
 
 __all__ = ["MultiScale", "MultiScaleParams"]
@@ -55,7 +55,7 @@ class _Upsampling(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MultiScale(AutoregressiveModel):
+class MultiScale(CompletingModel):
   """A small image by one PixelRNN, then the whole image by another that is given the small one.
 
   The small image is every `factor`-th pixel of every `factor`-th row. Transposed convolutions make

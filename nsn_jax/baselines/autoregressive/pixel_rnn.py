@@ -7,14 +7,14 @@ import jax
 
 from nsn_jax import checks
 from nsn_jax.baselines.autoregressive import pixel_values
-from nsn_jax.baselines.autoregressive.autoregressive_model import AutoregressiveModel
+from nsn_jax.baselines.autoregressive.completing_model import CompletingModel
 from nsn_jax.baselines.autoregressive.pixel_network import Kind, PixelNetwork
 
 __all__ = ["DiagonalBiLSTM", "PixelRNN", "RowLSTM"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PixelRNN(AutoregressiveModel):
+class PixelRNN(CompletingModel):
   """Each of 256 values has a probability that depends on those before it, row by row, R, G, B.
 
   A 7x7 convolution under mask A, LSTMs under mask B with the map passed around each, and two layers

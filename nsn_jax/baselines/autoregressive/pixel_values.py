@@ -12,7 +12,7 @@ import optax
 from nsn_jax.baselines.baseline import Density
 from nsn_jax.pixel_range import to_signed
 
-__all__ = ["LEVELS", "bits", "density", "draw"]
+__all__ = ["LEVELS", "bits", "density", "draw", "nothing_known"]
 
 #: Values that a pixel can have.
 LEVELS = 256
@@ -37,6 +37,13 @@ def bits(logits: jax.Array, pixels: jax.Array) -> jax.Array:
 def draw(key: jax.Array, logits: jax.Array) -> jax.Array:
   """Values drawn of logits [..., 256], float32 [...] in [-1, 1]."""
   return to_signed(jax.random.categorical(key, logits))
+
+
+def nothing_known(
+  num_samples: int, image_shape: tuple[int, int, int]
+) -> tuple[jax.Array, jax.Array]:
+  """Images to draw all of: float32 [num_samples, H, W, C], and which pixels are known, none."""
+  return jnp.zeros((num_samples, *image_shape), jnp.float32), jnp.zeros(image_shape[:2], bool)
 
 
 def density(

@@ -4,18 +4,16 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax
-import numpy as np
-import numpy.typing as npt
 
 from nsn_jax.baselines.autoregressive import pixel_values
-from nsn_jax.baselines.autoregressive.gated_model import GatedModel, PixelCNNState
-from nsn_jax.baselines.baseline import Density, Metrics
+from nsn_jax.baselines.autoregressive.completing_model import CompletingModel
+from nsn_jax.baselines.autoregressive.gated_model import GatedModel
 
-__all__ = ["PixelCNN", "PixelCNNState"]
+__all__ = ["PixelCNN"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PixelCNN(GatedModel):
+class PixelCNN(GatedModel, CompletingModel):
   """Each pixel's 256 values have a probability that depends on the pixels before it, row by row.
 
   The density is explicit: the loss is the negative log-likelihood in bits a value, exact. A sample
@@ -55,24 +53,10 @@ class PixelCNN(GatedModel):
     """
     return self.stack.logits(params, images)
 
-  def bits(self, params: Any, images: jax.Array) -> jax.Array:
-    """Negative log2-likelihood of each image, in bits a value: float32 [N]."""
-    return pixel_values.bits(self.logits(params, images), images[..., 0]).mean(axis=(1, 2))
+  def value_bits(self, params: Any, images: jax.Array) -> jax.Array:
+    """Negative log2-likelihood of each value, given those before it: float32 [N, H, W, 1]."""
+    return pixel_values.bits(self.logits(params, images), images[..., 0])[..., None]
 
-  def step(
-    self, key: jax.Array, state: PixelCNNState, images: jax.Array
-  ) -> tuple[PixelCNNState, Metrics]:
-    """One step of Adam; returns the loss before it, in bits a value. Nothing is drawn."""
-    del key
-    return self.descend(state, lambda params: self.bits(params, images))
-
-  def generate(self, key: jax.Array, state: PixelCNNState, num_samples: int) -> jax.Array:
-    """Images, float32 [num_samples, H, W, 1] in [-1, 1], pixel by pixel."""
-    return self.stack.draw(key, state.params, num_samples)
-
-  def held_out_density(
-    self, key: jax.Array, state: PixelCNNState, images: npt.NDArray[np.uint8]
-  ) -> Density:
-    """The exact negative log-likelihood of 8-bit pixels. Nothing is drawn."""
-    del key
-    return pixel_values.density(self.bits, state.params, images)
+  def draw(self, key: jax.Array, params: Any, images: jax.Array, known: jax.Array) -> jax.Array:
+    """Images of which some pixels are known, pixel by pixel: as `complete`, unchecked."""
+    return self.stack.draw(key, params, images, known)

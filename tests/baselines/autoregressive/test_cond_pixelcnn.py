@@ -75,7 +75,7 @@ def test_the_density_is_the_mean_over_classes(pair):
   found = jax.jit(model.class_logs)(params, images)
   np.testing.assert_allclose(np.exp(found), joint / joint.sum(axis=1, keepdims=True), rtol=1e-5)
   bits = -np.log2(joint.sum(axis=1)) / 2
-  state = baselines.PixelCNNState(params, None)
+  state = baselines.AutoregressiveState(params, None)
   density = model.held_out_density(KEY, state, _PAIRS)
   assert density.kind == "exact, bits a value"
   assert density.bits == pytest.approx(bits.mean(), rel=1e-5)
@@ -89,7 +89,7 @@ def test_the_density_is_the_mean_over_classes(pair):
 def test_samples_have_the_density(pair):
   model, params = pair
   joint = _joint(model, params)
-  state = baselines.PixelCNNState(params, None)
+  state = baselines.AutoregressiveState(params, None)
   num = 6_000
 
   def shares(images):

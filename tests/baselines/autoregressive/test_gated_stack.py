@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nsn_jax.baselines.autoregressive import pixel_values
 from nsn_jax.baselines.autoregressive.gated_stack import Condition, GatedStack
 from tests.baselines.helpers import KEY, noisy
 
@@ -104,7 +105,8 @@ def test_a_drawn_pixel_has_the_logits_of_the_whole_pass(weights, is_map):
   # Of each image its own.
   values = jax.random.normal(KEY, (3, *((4, 5) if is_map else (1, 1)), _SIZE)) * 3
   condition = Condition(weights[1][:2], values)
-  drawn = jax.jit(stack.draw, static_argnums=2)(KEY, (layers[:2], head), 3, condition)
+  blank = pixel_values.nothing_known(3, stack.image_shape)
+  drawn = jax.jit(stack.draw)(KEY, (layers[:2], head), *blank, condition)
   logits = jax.jit(stack.logits)((layers[:2], head), drawn, condition)
   keys = jax.vmap(lambda y, x: jax.random.fold_in(jax.random.fold_in(KEY, y), x), in_axes=(0, 0))(
     *np.divmod(np.arange(20), 5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nsn_jax import baselines
-from tests.baselines.helpers import KEY, begun, small
+from tests.baselines.helpers import KEY, begun, empty, noisy, small
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_dilated_windows_reach_far():
 
 def test_a_drawn_pixel_has_the_density_of_the_whole_pass(pixelcnn):
   model, params = pixelcnn
-  state = baselines.PixelCNNState(params, None)
+  state = baselines.AutoregressiveState(params, None)
   drawn = jax.jit(model.generate, static_argnums=2)(KEY, state, 3)
   logits = jax.jit(model.logits)(params, drawn)
   for y in range(6):
@@ -60,6 +60,29 @@ def test_a_drawn_pixel_has_the_density_of_the_whole_pass(pixelcnn):
       expected = np.asarray(values) / 127.5 - 1
       np.testing.assert_allclose(drawn[:, y, x, 0], expected, atol=1e-6)
   assert len(np.unique(drawn)) > 30
+
+
+def test_completions_keep_what_is_known_and_are_given_it():
+  model = small("pixelcnn")
+  # Logits far apart, so that a draw tells them from others.
+  state = baselines.AutoregressiveState(noisy(empty(model).params, 1.0), None)
+  complete = jax.jit(model.complete)
+  nothing = np.zeros((3, 6, 5), bool)
+  drawn = jax.jit(model.generate, static_argnums=2)(KEY, state, 3)
+  # With nothing known they are samples; what is not known has no part in anything.
+  blank = jnp.full((3, 6, 5, 1), jnp.nan)
+  np.testing.assert_array_equal(complete(KEY, state, blank, nothing), drawn)
+  known = np.tile(np.arange(30).reshape(6, 5) < 13, (3, 1, 1))  # two rows and a half
+  given = jnp.where(known[..., None], drawn, jnp.nan)
+  # By the same key what comes after a sample's own beginning is its own end, and no other's.
+  np.testing.assert_allclose(complete(KEY, state, given, known), drawn, atol=1e-6)
+  other = np.asarray(complete(KEY, state, given[::-1], known))
+  np.testing.assert_array_equal(other[known], drawn[::-1][known])
+  assert (other[0][~known[0]] != drawn[0][~known[0]]).any()
+  # What is known later has no part in what is drawn before it.
+  last = np.asarray(complete(KEY, state, -drawn, ~known))
+  np.testing.assert_allclose(last[known], drawn[known], atol=1e-6)
+  np.testing.assert_array_equal(last[~known], -drawn[~known])
 
 
 def test_densities_sum_to_one(pixelcnn):

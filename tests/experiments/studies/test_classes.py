@@ -39,7 +39,7 @@ def test_each_class_is_drawn_in_turn_whatever_is_left_over(num_samples):
 def test_the_likeliest_class_is_compared():
   labels = np.arange(250) % 3
   images = np.broadcast_to((50 * labels).astype(np.uint8)[:, None, None, None], (250, 2, 2, 1))
-  state = baselines.PixelCNNState(None, None)
+  state = baselines.AutoregressiveState(None, None)
   assert classes.accuracy(_MODEL, state, images, labels) == 1
   others = np.where(np.arange(250) < 225, labels, (labels + 1) % 3)
   assert classes.accuracy(_MODEL, state, images, others) == pytest.approx(0.9)
