@@ -29,6 +29,7 @@ _IN_HASTE = (
   "experiments",
   "fuzz",
   "metrics",
+  "preferred",
   "test_arguments.py",
   "test_bad_calls.py",
   "test_decoder_choice.py",
