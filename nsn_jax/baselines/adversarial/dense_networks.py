@@ -4,17 +4,22 @@ Both work on pixels in [0, 1], as its recipe does, and speak of images in [-1, 1
 """
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
 from nsn_jax.baselines import binary_pixels
 
-__all__ = ["LAST", "DenseGenerator", "Maxout", "MaxoutCritic"]
+__all__ = ["LAST", "DenseGenerator", "Maxout", "MaxoutCritic", "beginning_at"]
 
 #: Name of the generator's layer that makes pixels.
 LAST = "pixels"
+#: Means of pixels are at least this, and at most 1 less this: log-odds stay finite.
+_LEAST_MEAN = 1e-7
 #: Weights are uniform within these at first.
 _GENERATOR_REACH, _CRITIC_REACH = 0.05, 0.005
 #: Shares of values that dropout sets to 0: of pixels, and of what layers give.
@@ -59,6 +64,13 @@ class DenseGenerator(nn.Module):
     values = math.prod(self.image_shape)
     x = nn.Dense(values, kernel_init=_within(_GENERATOR_REACH), name=LAST)(x)
     return jnp.tanh(x / 2).reshape(-1, *self.image_shape)  # 2 sigmoid - 1
+
+
+def beginning_at(generator: Any, mean: npt.NDArray[np.float64]) -> Any:
+  """A `DenseGenerator`'s parameters by which untrained images are this one, [H, W, C] in [0, 1]."""
+  mean = np.clip(mean.ravel(), _LEAST_MEAN, 1 - _LEAST_MEAN)
+  odds = jnp.asarray(np.log(mean / (1 - mean)), jnp.float32)
+  return {**generator, LAST: {**generator[LAST], "bias": odds}}
 
 
 class MaxoutCritic(nn.Module):

@@ -16,9 +16,6 @@ from nsn_jax.baselines.adversarial.descending_gan import DescendingGAN
 
 __all__ = ["GAN"]
 
-#: Means of pixels are at least this, and at most 1 less this: log-odds stay finite.
-_LEAST_MEAN = 1e-7
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GAN(DescendingGAN):
@@ -80,11 +77,8 @@ class GAN(DescendingGAN):
 
   def informed(self, state: GANState, images: npt.NDArray[np.uint8]) -> GANState:
     """Untrained images become the mean of the training images."""
-    mean = images.mean(axis=0, dtype=np.float64).ravel() / 255
-    mean = np.clip(mean, _LEAST_MEAN, 1 - _LEAST_MEAN)
-    odds = jnp.asarray(np.log(mean / (1 - mean)), jnp.float32)
-    last = {**state.generator[dense_networks.LAST], "bias": odds}
-    return state._replace(generator={**state.generator, dense_networks.LAST: last})
+    mean = images.mean(axis=0, dtype=np.float64) / 255
+    return state._replace(generator=dense_networks.beginning_at(state.generator, mean))
 
   def noise(self, key: jax.Array, num_samples: int) -> jax.Array:
     """Standard normal, [num_samples, latent]."""

@@ -5,9 +5,11 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
 from nsn_jax import checks
-from nsn_jax.baselines.adversarial import laplacian_pyramid
+from nsn_jax.baselines.adversarial import dense_networks, laplacian_pyramid
 from nsn_jax.baselines.adversarial.adversarial_model import GANState
 from nsn_jax.baselines.adversarial.pyramid_levels import CoarsestGAN, DetailGAN
 from nsn_jax.baselines.baseline import Baseline, Family, Metrics
@@ -34,7 +36,8 @@ class LAPGAN(Baseline):
   convolutions are smaller, to be trained on a CPU. They have 32 maps; a generator's first one
   halves the sides and its last doubles them; windows are 4x4 there and 3x3 between. The paper's
   rate falls by a factor of 1 + 4e-5 an epoch, which comes to nothing here and is left out, and its
-  momentum rises over 375 epochs, ours over 15 of 600 steps.
+  momentum rises over 375 epochs, ours over 15 of 600 steps. The last images begin at their mean, as
+  the first GAN's do.
 
   Attributes:
     image_shape: [H, W, C]; square, of a side above `coarsest`.
@@ -118,6 +121,17 @@ class LAPGAN(Baseline):
     levels = (*details, last)
     keys = jax.random.split(key, len(levels))
     return tuple(level.init(key) for level, key in zip(levels, keys, strict=True))
+
+  def informed(
+    self, state: tuple[GANState, ...], images: npt.NDArray[np.uint8]
+  ) -> tuple[GANState, ...]:
+    """Untrained last images become the mean of the training images'."""
+    mean = jnp.asarray(images.mean(axis=0, dtype=np.float64, keepdims=True) / 255, jnp.float32)
+    for _ in self.sides[1:]:
+      mean = laplacian_pyramid.down(mean)  # The mean of images halved, as halving is linear.
+    last = state[-1]
+    generator = dense_networks.beginning_at(last.generator, np.asarray(mean[0], np.float64))
+    return (*state[:-1], last._replace(generator=generator))
 
   def step(
     self, key: jax.Array, state: tuple[GANState, ...], images: jax.Array

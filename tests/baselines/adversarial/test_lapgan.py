@@ -72,6 +72,17 @@ def test_what_it_begins_with_is_the_published():
     assert float(level.momentum(jnp.float32(1e5))) == pytest.approx(0.8)
 
 
+def test_untrained_last_images_are_the_mean_of_the_training_images_halved(images):
+  model = small("lapgan", coarsest=2)  # halved twice
+  state = model.informed(empty(model), images)
+  _, last = model.levels
+  halved = laplacian_pyramid.down(laplacian_pyramid.down(jnp.asarray(images) / 127.5 - 1))
+  expected = np.tile(halved.mean(axis=0), (3, 1, 1, 1))
+  np.testing.assert_allclose(last.generate(KEY, state[-1], 3), expected, atol=1e-5)
+  # The other levels' networks are as they were.
+  assert same(state[:-1], empty(model)[:-1])
+
+
 def test_no_level_sees_anothers_networks(images):
   model = small("lapgan")
   batch = jnp.asarray(images[:5], jnp.float32) / 127.5 - 1
