@@ -29,6 +29,7 @@ from experiments.common import (
   tables,
   workdir,
 )
+from experiments.paper import layouts
 from nsn_jax import metrics, preferred
 
 __all__ = ["certainty", "layer"]
@@ -104,21 +105,6 @@ def layer(
   }
 
 
-def _cells(rows: list[dict[str, Any]]) -> list[list[str]]:
-  """A table: each classifier's mean probability of the class, and of the class it reads worst."""
-  head = ["", "pixels lost", "judge", "its worst class", "finder", "its worst class"]
-  found = [head]
-  for row in rows:
-    lost = row["unexplained"]
-    of_both = [
-      f"{value:.3f}"
-      for name in ("judge", "finder")
-      for value in (np.mean(row[name]), min(row[name]))
-    ]
-    found.append([row["images"], "-" if lost is None else f"{lost:.1%}", *of_both])
-  return found
-
-
 def _define_flags() -> None:
   command_line.define_workdir()
   command_line.define_data()
@@ -183,7 +169,7 @@ def _main() -> None:
       )
     )
     print(folder / f"layer_{number}.png")
-  print(tables.aligned(_cells(rows)))
+  print(tables.aligned(layouts.preferred.cells(rows)))
   network = judging.title(name, name, judge.test_accuracy, given.judge_network)
   found = {**spec.as_dict(), "judge": network, "finder_accuracy": finder.test_accuracy}
   found |= {"num_starts": given.num_starts, "num_steps": given.num_steps, "rows": rows}

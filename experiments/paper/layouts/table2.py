@@ -69,9 +69,11 @@ _ORIGINS = {
 
 
 def groups(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
-  """Data set, network and rows of each block of the table, the rows in the table's order."""
+  """Data set, network and rows of each block, a data set's blocks together; rows in order."""
   order = list(names.titles())
-  for dataset, network in dict.fromkeys((row["dataset"], row["network"]) for row in rows):
+  datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+  blocks = dict.fromkeys((row["dataset"], row["network"]) for row in rows)
+  for dataset, network in sorted(blocks, key=lambda block: datasets.index(block[0])):
     group = [row for row in rows if (row["dataset"], row["network"]) == (dataset, network)]
     yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
 

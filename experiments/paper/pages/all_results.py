@@ -141,6 +141,10 @@ def _figures(results: Results, folder: str) -> Iterator[dict[str, Any]]:
     "interpolation.png": ("arithmetic.json", None),
     "arithmetic.png": ("arithmetic.json", None),
     "codes_categories.png": ("codes.json", layouts.codes.cells),
+    "preferred_layer_1.png": (
+      "preferred.json",
+      lambda found: layouts.preferred.cells(found["rows"]),
+    ),
   }
   done = set()
   for picture, caption in results.words["captions"].items():

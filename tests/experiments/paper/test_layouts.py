@@ -99,3 +99,33 @@ def test_what_categories_mean():
     ["10,000", "71.4%"],
   ]
   assert layouts.codes.cells({"dataset": "lfw"}) is None
+
+
+def test_how_sure_classifiers_are_of_preferred_images():
+  rows = [
+    {"images": "real test images", "unexplained": None, "judge": [1.0, 0.5], "finder": [0.5, 0.5]},
+    {"images": "layer 1", "unexplained": 0.25, "judge": [1.0, 1.0], "finder": [0.0, 1.0]},
+  ]
+  head, real, layer = layouts.preferred.cells(rows)
+  assert head[1:4] == ["pixels lost", "judge", "its worst class"]
+  assert real == ["real test images", "-", "0.750", "0.500", "0.500", "0.500"]
+  assert layer == ["layer 1", "25.0%", "1.000", "1.000", "0.500", "0.000"]
+
+
+def test_a_data_sets_blocks_stand_together():
+  made = [
+    ("mnist", "a", "nsn"),
+    ("lfw", "a", "dcgan"),
+    ("mnist", "b", "rbm"),
+    ("mnist", "a", "gan"),
+  ]
+  rows = [dict(zip(("dataset", "network", "model"), row, strict=True)) for row in made]
+  found = [
+    (dataset, network, [row["model"] for row in group])
+    for dataset, network, group in layouts.table2.groups(rows)
+  ]
+  assert found == [
+    ("mnist", "a", ["gan", "nsn"]),
+    ("mnist", "b", ["rbm"]),
+    ("lfw", "a", ["dcgan"]),
+  ]
