@@ -104,6 +104,23 @@ class Baseline(abc.ABC):
     """
     del labels
 
+  def check_images(self, images: Any) -> Any:
+    """The images, in native byte order; of tracers, too.
+
+    Args:
+      images: float32 [N, H, W, C] in [-1, 1].
+
+    Raises:
+      ValueError: for what is no float array of that layout, or of another shape than the model's.
+    """
+    images = checks.floats("images", images, "N, H, W, C")
+    if images.shape[1:] != self.image_shape:
+      raise ValueError(
+        f"images: expected [N, {', '.join(map(str, self.image_shape))}], "
+        f"got shape {tuple(images.shape)}"
+      )
+    return images
+
   @abc.abstractmethod
   def init(self, key: jax.Array) -> State:
     """The state that training begins with."""

@@ -10,27 +10,29 @@ import jax
 
 from nsn_jax.baselines import networks
 
-__all__ = ["decoded", "encoded"]
+__all__ = ["Decoder", "Encoder", "decoded"]
 
 
-def encoded(
-  images: jax.Array, image_shape: tuple[int, int, int], width: int, size: int
-) -> jax.Array:
-  """Codes of images, by layers of the module whose compact method calls this.
+class Encoder(nn.Module):
+  """Images [N, H, W, C] to codes [N, size].
 
-  Args:
-    images: [N, H, W, C].
+  Attributes:
     image_shape: [H, W, C].
     width: channels of the first layer, doubled in each further one.
     size: of a code.
-
-  Returns:
-    [N, size].
   """
-  x = images
-  for layer, side in enumerate(networks.map_sides(image_shape)[:-1]):
-    x = nn.relu(networks.halving(width << layer, side, kernel_init=networks.HE)(x))
-  return nn.Dense(size)(x.reshape(len(x), -1))
+
+  image_shape: tuple[int, int, int]
+  width: int
+  size: int
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """Encodes."""
+    x = images
+    for layer, side in enumerate(networks.map_sides(self.image_shape)[:-1]):
+      x = nn.relu(networks.halving(self.width << layer, side, kernel_init=networks.HE)(x))
+    return nn.Dense(self.size)(x.reshape(len(x), -1))
 
 
 def decoded(codes: jax.Array, image_shape: tuple[int, int, int], width: int) -> jax.Array:
@@ -55,3 +57,20 @@ def decoded(codes: jax.Array, image_shape: tuple[int, int, int], width: int) -> 
     x = nn.relu(doubling(x))
   # Its weights are small: all images begin grey.
   return networks.Doubling(image_shape[-1], last, use_bias=True)(x)
+
+
+class Decoder(nn.Module):
+  """Codes [N, size] to images, or maps of any channels, [N, H, W, C]: `decoded` alone.
+
+  Attributes:
+    image_shape: [H, W, C].
+    width: channels of the last map but the image.
+  """
+
+  image_shape: tuple[int, int, int]
+  width: int
+
+  @nn.compact
+  def __call__(self, codes: jax.Array) -> jax.Array:
+    """Decodes."""
+    return decoded(codes, self.image_shape, self.width)

@@ -192,12 +192,7 @@ class InfoGAN(DCGAN):
     Raises:
       ValueError: for images of another shape.
     """
-    checks.floats("images", images, "N, H, W, C")
-    if images.shape[1:] != self.image_shape:
-      raise ValueError(
-        f"images: expected [N, {', '.join(map(str, self.image_shape))}], "
-        f"got shape {tuple(images.shape)}"
-      )
+    self.check_images(images)
     said: Codes = self._judge(None, state.critic, images)[1]
     return said
 

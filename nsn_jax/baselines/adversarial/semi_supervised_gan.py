@@ -315,12 +315,7 @@ class SemiSupervisedGAN(Baseline):
     Raises:
       ValueError: for images of another shape.
     """
-    checks.floats("images", images, "N, H, W, C")
-    if images.shape[1:] != self.image_shape:
-      raise ValueError(
-        f"images: expected [N, {', '.join(map(str, self.image_shape))}], "
-        f"got shape {tuple(images.shape)}"
-      )
+    self.check_images(images)
     return self._judge(state.average, images, None)[0]
 
 

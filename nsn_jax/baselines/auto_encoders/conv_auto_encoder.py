@@ -3,26 +3,14 @@
 import dataclasses
 from typing import Any, ClassVar
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from nsn_jax import checks
-from nsn_jax.baselines import encoder_decoder
 from nsn_jax.baselines.auto_encoders.encoding_model import EncodingModel
+from nsn_jax.baselines.encoder_decoder import Decoder
 
 __all__ = ["ConvAutoEncoder"]
-
-
-class _Decoder(nn.Module):
-  """Codes [N, L] to images [N, H, W, C]."""
-
-  image_shape: tuple[int, int, int]
-  width: int
-
-  @nn.compact
-  def __call__(self, codes: jax.Array) -> jax.Array:
-    return encoder_decoder.decoded(codes, self.image_shape, self.width)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,8 +45,8 @@ class ConvAutoEncoder(EncodingModel):
     checks.integer("width", self.width, 1)
 
   @property
-  def _decoder(self) -> _Decoder:
-    return _Decoder(self.image_shape, self.width)
+  def _decoder(self) -> Decoder:
+    return Decoder(self.image_shape, self.width)
 
   def first_decoder(self, key: jax.Array) -> Any:
     """Small weights in the last layer: all images begin grey."""

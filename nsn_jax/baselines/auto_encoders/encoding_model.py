@@ -4,14 +4,14 @@ import abc
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines import encoder_decoder, networks
+from nsn_jax.baselines import networks
 from nsn_jax.baselines.baseline import Baseline, Metrics
+from nsn_jax.baselines.encoder_decoder import Encoder
 
 __all__ = ["CodeMoments", "EncodingModel", "EncodingState"]
 
@@ -62,18 +62,6 @@ class EncodingState(NamedTuple):
   decoder: Any
   optimizer: Any
   moments: CodeMoments
-
-
-class _Encoder(nn.Module):
-  """Images [N, H, W, C] to codes [N, size]."""
-
-  image_shape: tuple[int, int, int]
-  width: int
-  size: int
-
-  @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    return encoder_decoder.encoded(images, self.image_shape, self.width, self.size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,8 +123,8 @@ class EncodingModel(Baseline):
   # What all share.
 
   @property
-  def _encoder(self) -> _Encoder:
-    return _Encoder(self.image_shape, self.encoder_width, self.latent)
+  def _encoder(self) -> Encoder:
+    return Encoder(self.image_shape, self.encoder_width, self.latent)
 
   def init(self, key: jax.Array) -> EncodingState:
     """The state that training begins with; codes are standard normal in it."""

@@ -3,17 +3,16 @@
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines import encoder_decoder
 from nsn_jax.baselines.auto_encoders.encoding_model import EncodingModel
 from nsn_jax.baselines.autoregressive import gated_stack, pixel_values
 from nsn_jax.baselines.autoregressive.gated_stack import Condition, GatedStack
 from nsn_jax.baselines.baseline import Family
+from nsn_jax.baselines.encoder_decoder import Decoder
 
 __all__ = ["PixelCNNAutoEncoder", "PixelCNNDecoder"]
 
@@ -30,17 +29,6 @@ class PixelCNNDecoder(NamedTuple):
   stack: gated_stack.Weights
   conditions: tuple[gated_stack.LayerCondition, ...]
   map: Any
-
-
-class _Map(nn.Module):
-  """Codes [N, L] to maps [N, H, W, D]."""
-
-  shape: tuple[int, int, int]
-  width: int
-
-  @nn.compact
-  def __call__(self, codes: jax.Array) -> jax.Array:
-    return encoder_decoder.decoded(codes, self.shape, self.width)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,8 +87,8 @@ class PixelCNNAutoEncoder(EncodingModel):
     return GatedStack(self.image_shape, self.width, self.num_layers)
 
   @property
-  def _map(self) -> _Map:
-    return _Map((*self.image_shape[:2], self.map_features), self.encoder_width)
+  def _map(self) -> Decoder:
+    return Decoder((*self.image_shape[:2], self.map_features), self.encoder_width)
 
   def optimizer(self) -> optax.GradientTransformation:
     """Of both networks, as of a PixelCNN."""

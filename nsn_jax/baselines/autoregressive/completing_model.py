@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import checks
 from nsn_jax.baselines.autoregressive import pixel_values
 from nsn_jax.baselines.autoregressive.autoregressive_model import (
   AutoregressiveModel,
@@ -87,12 +86,7 @@ class CompletingModel(AutoregressiveModel):
     Raises:
       ValueError: for arrays that are not as above.
     """
-    images = checks.floats("images", images, "N, H, W, C")
-    if images.shape[1:] != self.image_shape:
-      raise ValueError(
-        f"images: expected [N, {', '.join(map(str, self.image_shape))}], "
-        f"got shape {tuple(images.shape)}"
-      )
+    images = self.check_images(images)
     num, height, width, _ = images.shape
     if known.dtype != np.bool_ or known.shape not in ((height, width), (num, height, width)):
       raise ValueError(

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nsn_jax import checks
-from nsn_jax.baselines import encoder_decoder, networks
+from nsn_jax.baselines import networks
+from nsn_jax.baselines.encoder_decoder import Encoder, decoded
 from nsn_jax.baselines.variational import discretised_logistic
 from nsn_jax.baselines.variational.auto_encoder import AutoEncoder
 from nsn_jax.pixel_range import to_signed
@@ -22,18 +23,6 @@ __all__ = ["ConvVAE"]
 _FIRST_SCALE = 0.1
 
 
-class _Encoder(nn.Module):
-  """Images [N, H, W, C] to codes [N, size]: maps are halved down to 4x4."""
-
-  image_shape: tuple[int, int, int]
-  width: int
-  size: int
-
-  @nn.compact
-  def __call__(self, images: jax.Array) -> jax.Array:
-    return encoder_decoder.encoded(images, self.image_shape, self.width, self.size)
-
-
 class _Decoder(nn.Module):
   """Latents [N, L] to the pixels' means [N, H, W, C] and log-scales [C]: the way back."""
 
@@ -42,7 +31,7 @@ class _Decoder(nn.Module):
 
   @nn.compact
   def __call__(self, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    means = encoder_decoder.decoded(latent, self.image_shape, self.width)
+    means = decoded(latent, self.image_shape, self.width)
     first = nn.initializers.constant(math.log(_FIRST_SCALE))
     return means, self.param("log_scale", first, self.image_shape[-1:], jnp.float32)
 
@@ -84,8 +73,8 @@ class ConvVAE(AutoEncoder):
     checks.integer("width", self.width, 1)
 
   @property
-  def _encoder(self) -> _Encoder:
-    return _Encoder(self.image_shape, self.width, 2 * self.latent)
+  def _encoder(self) -> Encoder:
+    return Encoder(self.image_shape, self.width, 2 * self.latent)
 
   @property
   def _decoder(self) -> _Decoder:
