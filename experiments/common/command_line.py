@@ -165,8 +165,8 @@ def define_judge_network(names: Iterable[str]) -> None:
     "judge_network",
     "classifier",
     list(names),
-    "What judges: the small convolutional classifier, or a FractalNet, which trains ten times as "
-    "long.",
+    "What judges: the small convolutional classifier, or a FractalNet, which takes three times as "
+    "long a step.",
   )
 
 
