@@ -24,7 +24,9 @@ class Budget(NamedTuple):
     chunk_rows: most patches of a chunk.
     batch_bytes: of the patches of a batch of a pass. On CPU about a cache: eight times as much is
       half as fast.
-    sample_values: of the largest intermediate array of a batch of samples.
+    sample_values: of the largest array of patches of a batch of samples.
+    group_values: of the largest array of maps of a group of samples, of several batches. On CPU so
+      many that the decoders' weights, hundreds of megabytes, are read once for hundreds of rows.
     flops_a_byte: that a device does while a byte comes from the host: maps that cost fewer to make
       are made again in each pass. Of an accelerator 20 Tflops of full float32 over 50 GB/s of a
       bus; a CPU has no bus between.
@@ -34,6 +36,7 @@ class Budget(NamedTuple):
   chunk_rows: int
   batch_bytes: int
   sample_values: int
+  group_values: int
   flops_a_byte: int
 
 
@@ -42,6 +45,7 @@ _CPU = Budget(
   chunk_rows=1 << 12,
   batch_bytes=1 << 23,
   sample_values=1 << 20,
+  group_values=1 << 25,
   flops_a_byte=1,
 )
 _ACCELERATOR = Budget(
@@ -49,6 +53,7 @@ _ACCELERATOR = Budget(
   chunk_rows=1 << 17,
   batch_bytes=1 << 30,
   sample_values=1 << 28,
+  group_values=1 << 28,
   flops_a_byte=400,
 )
 

@@ -32,10 +32,12 @@ __all__ = [
   "DecoderSums",
   "Features",
   "check_decoder",
-  "decoded_patches",
+  "corrections",
   "decoder_sums",
   "features",
   "fit_features",
+  "from_coordinates",
+  "linear_patches",
   "solve_decoder",
 ]
 
@@ -298,26 +300,27 @@ def solve_decoder(sums: DecoderSums, ridge: jax.typing.ArrayLike) -> tuple[jax.A
   return found[:, -1], found[:, :-1]
 
 
-def decoded_patches(
-  feature_map: jax.Array, decoder: Decoder, filters: Filters, index: jax.Array | None
-) -> jax.Array:
-  """Patches of each position: [N, h, w, K] to float32 [N, h, w, kh, kw, C].
+def linear_patches(feature_map: jax.Array, decoder: Decoder) -> jax.Array:
+  """Patches of each position by a linear decoder: [N, h, w, K] to float32 [N, h, w, kh, kw, C]."""
+  assert decoder.mean is not None
+  seen = features(feature_map, decoder.features)
+  along = jnp.dot(seen, decoder.weight[0], precision=numerics.PRECISION) + decoder.bias[0]
+  return decoder.mean + from_coordinates(along, decoder)
+
+
+def corrections(seen: jax.Array, index: jax.Array, decoder: Decoder) -> jax.Array:
+  """How far each position's filter is moved, by coordinates: float32 [N, h, w, B].
 
   Args:
-    feature_map: h.
-    decoder: of this layer.
-    filters: of this layer.
-    index: the filter drawn at each position, int32 [N, h, w]; None for a linear decoder.
+    seen: `features` of the map, float32 [N, h, w, F].
+    index: the filter drawn at each position, int32 [N, h, w].
+    decoder: a corrected one.
   """
-  seen = features(feature_map, decoder.features)
-  rows = seen.reshape(-1, seen.shape[-1])
-  if index is None:
-    assert decoder.mean is not None
-    along = jnp.dot(rows, decoder.weight[0], precision=numerics.PRECISION) + decoder.bias[0]
-    start = jnp.broadcast_to(decoder.mean, (len(rows), *decoder.mean.shape))
-  else:
-    expert = index.reshape(-1)
-    along = apply_by_group(expert, rows, decoder.weight) + decoder.bias[expert]
-    start = filters.mean[expert]
-  patches = start + jnp.tensordot(along, decoder.basis, 1, precision=numerics.PRECISION)
-  return patches.reshape(*feature_map.shape[:3], *filters.mean.shape[1:])
+  expert = index.reshape(-1)
+  moved = apply_by_group(expert, seen.reshape(-1, seen.shape[-1]), decoder.weight)
+  return (moved + decoder.bias[expert]).reshape(*index.shape, -1)
+
+
+def from_coordinates(coordinates: jax.Array, decoder: Decoder) -> jax.Array:
+  """What a decoder adds to the start of each patch: [..., B] to float32 [..., kh, kw, C]."""
+  return jnp.tensordot(coordinates, decoder.basis, 1, precision=numerics.PRECISION)

@@ -14,10 +14,13 @@ from nsn_jax import numerics
 
 __all__ = ["add_sums", "apply_by_group", "sum_products_by_group"]
 
-#: Rows of a group that are multiplied at once.
-_BLOCK = 32
-#: Rows a group up to which each row takes its own matrix, which costs the memory of all of them.
-_FEW = 2
+#: Rows of a group whose products are summed at once.
+_SUMMED = 32
+#: Rows of a group that its matrix is applied to at once: fewer where groups have few, as a block
+#: that is hardly filled costs what a full one does.
+_APPLIED, _APPLIED_OF_FEW = 16, 4
+#: Rows a group on average from which it has many.
+_MANY = 8
 
 
 _Sums = TypeVar("_Sums")
@@ -43,22 +46,23 @@ class _Blocks(NamedTuple):
   slot: jax.Array
 
 
-def _blocks(index: jax.Array, num_groups: int) -> _Blocks:
+def _blocks(index: jax.Array, num_groups: int, size: int) -> _Blocks:
   n = index.shape[0]
   order = jnp.argsort(index, stable=True)
   group = index[order]
   count = jnp.zeros(num_groups, jnp.int32).at[index].add(1, mode="drop")
-  num_blocks = -(-count // _BLOCK)
+  num_blocks = -(-count // size)
   first_block = jnp.cumsum(num_blocks) - num_blocks
   first_row = jnp.cumsum(count) - count
-  most = -(-n // _BLOCK) + num_groups  # each group's last block may be filled in part
+  # The last block of each group that has rows may be filled in part.
+  most = -(-n // size) + min(n, num_groups)
   known = jnp.minimum(group, num_groups - 1)
-  slot = first_block[known] * _BLOCK + jnp.arange(n, dtype=jnp.int32) - first_row[known]
-  slot = jnp.where(group < num_groups, slot, most * _BLOCK)
-  rows = jnp.full(most * _BLOCK, n, jnp.int32).at[slot].set(order.astype(jnp.int32), mode="drop")
-  owner = jnp.zeros(most, jnp.int32).at[slot // _BLOCK].max(known, mode="drop")
+  slot = first_block[known] * size + jnp.arange(n, dtype=jnp.int32) - first_row[known]
+  slot = jnp.where(group < num_groups, slot, most * size)
+  rows = jnp.full(most * size, n, jnp.int32).at[slot].set(order.astype(jnp.int32), mode="drop")
+  owner = jnp.zeros(most, jnp.int32).at[slot // size].max(known, mode="drop")
   back = jnp.zeros(n, jnp.int32).at[order].set(slot)
-  return _Blocks(rows.reshape(most, _BLOCK), owner, back)
+  return _Blocks(rows.reshape(most, size), owner, back)
 
 
 def _take(values: jax.Array, rows: jax.Array) -> jax.Array:
@@ -80,7 +84,7 @@ def sum_products_by_group(
   Returns:
     float32 [G, P, Q].
   """
-  blocks = _blocks(index, num_groups)
+  blocks = _blocks(index, num_groups, _SUMMED)
 
   def add(total: jax.Array, block: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
     rows, group = block
@@ -103,9 +107,8 @@ def apply_by_group(index: jax.Array, left: jax.Array, matrices: jax.Array) -> ja
   Returns:
     float32 [n, Q].
   """
-  if index.shape[0] <= _FEW * matrices.shape[0]:  # blocks would be hardly filled
-    return jnp.einsum("np,npq->nq", left, matrices[index], precision=numerics.PRECISION)
-  blocks = _blocks(index, matrices.shape[0])
+  many = index.shape[0] >= _MANY * matrices.shape[0]
+  blocks = _blocks(index, matrices.shape[0], _APPLIED if many else _APPLIED_OF_FEW)
 
   def one(block: tuple[jax.Array, jax.Array]) -> jax.Array:
     rows, group = block

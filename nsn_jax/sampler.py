@@ -15,7 +15,8 @@ over its number of patches squared. One draw a value gives the same distribution
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ import numpy as np
 
 from nsn_jax import budgets, checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
-from nsn_jax.decoders import Decoder, decoded_patches
+from nsn_jax.decoders import Decoder, corrections, features, from_coordinates, linear_patches
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN, Contrast, check_trained
 from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
@@ -32,6 +33,10 @@ from nsn_jax.prior import draw_maps
 from nsn_jax.whitening import Whitening, unwhiten
 
 __all__ = ["decode", "decode_layer", "draw_weights", "sample"]
+
+#: Samples up to which a group is as large as what was asked for; more are filled up to a multiple,
+#: as a prime number of samples would have no batches.
+_FILLED_FROM = 8
 
 
 class _Knobs(NamedTuple):
@@ -43,11 +48,46 @@ class _Knobs(NamedTuple):
 
 
 class _Static(NamedTuple):
-  """What a program is compiled for, for one layer."""
+  """What a program is compiled for, for one layer.
+
+  Attributes:
+    layer: its window.
+    num_draws: T.
+    noisy: whether alpha is not 0.
+    batch: maps whose patches are there at once.
+  """
 
   layer: LayerConfig
   num_draws: int
   noisy: bool
+  batch: int
+
+
+def _cumulative_odds(
+  keys: jax.Array, feature_map: jax.Array, gamma: jax.typing.ArrayLike, num_draws: int
+) -> tuple[jax.Array, jax.Array]:
+  """Sums of odds up to each filter, [N, h, w, K], and T heights among them, [N, h, w, T]."""
+  h, w = feature_map.shape[1:3]
+  # Sums of exponentials rise with the filters, so T uniform numbers a position pick as well as K
+  # Gumbel numbers would, and are K times cheaper to draw.
+  # The largest is taken off before gamma, which may be large enough to overflow with it.
+  odds = jnp.exp(gamma * (feature_map - jnp.max(feature_map, axis=-1, keepdims=True)))
+  cumulative = jnp.cumsum(odds, axis=-1)
+  uniform = jax.vmap(lambda key: jax.random.uniform(key, (h, w, num_draws), jnp.float32))(keys)
+  return cumulative, uniform * cumulative[..., -1:]
+
+
+def _at_height(cumulative: jax.Array, height: jax.Array) -> jax.Array:
+  """The first filter whose sum is above a height [N, h, w, 1]: int32 [N, h, w]."""
+  index = jnp.sum(cumulative <= height, axis=-1, dtype=jnp.int32)
+  return jnp.minimum(index, cumulative.shape[-1] - 1)
+
+
+def _draw_filters(
+  keys: jax.Array, feature_map: jax.Array, gamma: jax.typing.ArrayLike
+) -> jax.Array:
+  """Eq 4 with T = 1: the filter of each position, int32 [N, h, w]."""
+  return _at_height(*_cumulative_odds(keys, feature_map, gamma, 1))
 
 
 def draw_weights(
@@ -64,21 +104,12 @@ def draw_weights(
   Returns:
     w, float32 [N, h, w, K]; each position's weights are multiples of 1/T and add up to 1.
   """
-  _, h, w, k = feature_map.shape
-  # Sums of exponentials rise with the filters, so T uniform numbers a position pick as well as K
-  # Gumbel numbers would, and are K times cheaper to draw.
-  # The largest is taken off before gamma, which may be large enough to overflow with it.
-  odds = jnp.exp(gamma * (feature_map - jnp.max(feature_map, axis=-1, keepdims=True)))
-  cumulative = jnp.cumsum(odds, axis=-1)
-  uniform = jax.vmap(lambda key: jax.random.uniform(key, (h, w, num_draws), jnp.float32))(keys)
-  height = uniform * cumulative[..., -1:]
-  rank = jnp.arange(k)
+  cumulative, height = _cumulative_odds(keys, feature_map, gamma, num_draws)
+  rank = jnp.arange(feature_map.shape[-1])
 
   def draw(t: jax.Array, total: jax.Array) -> jax.Array:
-    # The first filter whose sum is above the drawn height.
-    drawn = jax.lax.dynamic_index_in_dim(height, t, axis=-1)
-    index = jnp.sum(cumulative <= drawn, axis=-1, dtype=jnp.int32)
-    return total + (jnp.minimum(index, k - 1)[..., None] == rank)
+    drawn = jax.lax.dynamic_slice_in_dim(height, t, 1, axis=-1)
+    return total + (_at_height(cumulative, drawn)[..., None] == rank)
 
   # A loop: unrolled, a hundred draws take seconds to compile.
   total = jax.lax.fori_loop(0, num_draws, draw, jnp.zeros(feature_map.shape, jnp.float32))
@@ -103,36 +134,77 @@ def decode_layer(
     feature_map: h.
     filters: the layer's K filters.
     knobs: gamma, alpha and beta.
-    static: window, number of draws, and whether alpha is not 0.
+    static: window, number of draws, whether alpha is not 0, and how many maps are decoded at a
+      time, a divisor of N.
     decoder: of this layer; a corrected one takes T = 1.
   """
   draw_keys, noise_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-  n, h, w, k = feature_map.shape
-  window = filters.mean.shape[1:]
-  stride = static.layer.stride
+  stride, batch = static.layer.stride, static.batch
+  beta = jnp.asarray(knobs.beta)
+
+  def stitched(patches: jax.Array, per_value: jax.Array, keys: jax.Array) -> jax.Array:
+    below = beta * stitch_patches(patches, stride)
+    return _noised(keys, below, per_value, patches, knobs, stride) if static.noisy else below
+
   if decoder is not None and decoder.kind == "linear":
-    patches = decoded_patches(feature_map, decoder, filters, None)
-    return jnp.asarray(knobs.beta) * stitch_patches(patches, stride)
-  num_draws = static.num_draws if decoder is None else 1
-  weights = draw_weights(draw_keys, feature_map, knobs.gamma, num_draws)
-  if decoder is None:
-    flat = filters.mean.reshape(k, -1)
-    patches = jnp.dot(weights.reshape(-1, k), flat, precision=numerics.PRECISION)
-    patches = patches.reshape(n, h, w, *window)
-  else:
-    patches = decoded_patches(feature_map, decoder, filters, jnp.argmax(weights, axis=-1))
-  below = jnp.asarray(knobs.beta) * stitch_patches(patches, stride)
-  if not static.noisy:
-    return below
-  per_value = jnp.dot(
-    (weights * weights).reshape(-1, k),
-    filters.variance / filters.num_values,
-    precision=numerics.PRECISION,
-  )
-  spread = jnp.broadcast_to(per_value.reshape(n, h, w, 1, 1, 1), (n, h, w, window[0], window[1], 1))
-  count = jnp.maximum(overlap_count(h, w, (window[0], window[1]), stride), 1.0)
+
+    def mapped(maps: jax.Array) -> jax.Array:
+      return beta * stitch_patches(linear_patches(maps, decoder), stride)
+
+    return _in_batches(mapped, batch, feature_map)
+
+  if decoder is None and static.num_draws > 1:
+
+    def mixed(draw_keys: jax.Array, noise_keys: jax.Array, maps: jax.Array) -> jax.Array:
+      weights = draw_weights(draw_keys, maps, knobs.gamma, static.num_draws)
+      patches = jnp.tensordot(weights, filters.mean, 1, precision=numerics.PRECISION)
+      per_value = jnp.dot(
+        weights * weights, filters.variance / filters.num_values, precision=numerics.PRECISION
+      )
+      return stitched(patches, per_value, noise_keys)
+
+    return _in_batches(mixed, batch, draw_keys, noise_keys, feature_map)
+
+  # One filter a position: its number says what weights would.
+  def chosen(keys: jax.Array, maps: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    seen = None if decoder is None else features(maps, decoder.features)
+    return _draw_filters(keys, maps, knobs.gamma), seen
+
+  def single(keys: jax.Array, index: jax.Array, along: jax.Array | None) -> jax.Array:
+    patches = filters.mean[index]
+    if decoder is not None and along is not None:
+      patches = patches + from_coordinates(along, decoder)
+    return stitched(patches, filters.variance[index] / filters.num_values, keys)
+
+  index, seen = _in_batches(chosen, batch, draw_keys, feature_map)
+  # Of all maps together: each filter's own map is read once for all positions that drew it.
+  along = None if decoder is None else corrections(seen, index, decoder)
+  return _in_batches(single, batch, noise_keys, index, along)
+
+
+def _in_batches(step: Callable[..., Any], batch: int, *arrays: jax.Array | None) -> Any:
+  """A step over the rows of arrays, so many at a time, a divisor of all, one after the other."""
+  if batch == jax.tree.leaves(arrays)[0].shape[0]:
+    return step(*arrays)
+  parts = jax.tree.map(lambda x: x.reshape(-1, batch, *x.shape[1:]), arrays)
+  found = jax.lax.map(lambda part: step(*part), parts)
+  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+
+def _noised(
+  keys: jax.Array,
+  below: jax.Array,
+  per_value: jax.Array,
+  patches: jax.Array,
+  knobs: _Knobs,
+  stride: int,
+) -> jax.Array:
+  """Eq 5's noise on a stitched map; `per_value` is sum_j w_j^2 v_j / D of each position."""
+  _, h, w, kh, kw, _ = patches.shape
+  spread = jnp.broadcast_to(per_value[..., None, None, None], (*per_value.shape, kh, kw, 1))
+  count = jnp.maximum(overlap_count(h, w, (kh, kw), stride), 1.0)
   deviation = jnp.asarray(knobs.alpha) * knobs.beta * jnp.sqrt(sum_patches(spread, stride)) / count
-  eps = jax.vmap(lambda key: jax.random.normal(key, below.shape[1:], jnp.float32))(noise_keys)
+  eps = jax.vmap(lambda key: jax.random.normal(key, below.shape[1:], jnp.float32))(keys)
   return below + deviation * eps
 
 
@@ -176,9 +248,7 @@ def _unwhitened(decoded: jax.Array, whitening: Whitening) -> jax.Array:
   return pixels[:, top : top + height, left : left + width]
 
 
-@functools.partial(
-  jax.jit, static_argnames=("static", "pixels", "lowest", "batch", "decoder", "place")
-)
+@functools.partial(jax.jit, static_argnames=("static", "pixels", "lowest", "decoder", "place"))
 def _decode_group(
   key: jax.Array,
   indices: jax.Array,
@@ -192,10 +262,9 @@ def _decode_group(
   static: tuple[_Static, ...],
   pixels: bool,
   lowest: int,
-  batch: int,
   place: Placement | None,
 ) -> jax.Array:
-  """Decodes samples number `indices`, so many at a time; those of a mesh a device.
+  """Decodes samples number `indices`, those of a mesh a device.
 
   Without a map they start from N(0, I), or, where filters' shares are given, from the prior: one
   layer down, as that draws what the last layer decodes to.
@@ -207,7 +276,6 @@ def _decode_group(
       static=static,
       pixels=pixels,
       lowest=lowest,
-      batch=batch,
       place=None,
     )
     specs = (P(), P(AXIS), P(AXIS), P(), P(), P(), P())
@@ -219,22 +287,16 @@ def _decode_group(
   top = lowest + len(static) - 1
   decoders = _decoders(nsn, decoder, top)[lowest : top + 1]
   noise_keys, decode_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-  noise_keys, decode_keys = (x.reshape(-1, batch) for x in (noise_keys, decode_keys))
-  given = None if feature_map is None else feature_map.reshape(-1, batch, *feature_map.shape[1:])
-
-  def one(part: tuple[jax.Array, jax.Array, jax.Array | None]) -> jax.Array:
-    noise_keys, decode_keys, maps = part
-    last = len(used) - 1
-    if maps is None and share is not None:
-      below = jnp.asarray(knobs[last].beta) * draw_maps(noise_keys, used[last], share, temperature)
-      return _decode(decode_keys, below, used[:last], knobs, static, decoders)
-    if maps is None:
+  last = len(used) - 1
+  if feature_map is None and share is not None:
+    drawn = draw_maps(noise_keys, used[last], share, temperature)
+    decoded = jnp.asarray(knobs[last].beta) * drawn
+    decoded = _decode(decode_keys, decoded, used[:last], knobs, static, decoders)
+  else:
+    if feature_map is None:
       shape = (1, 1, used[last].num_filters)
-      maps = jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32))(noise_keys)
-    return _decode(decode_keys, maps, used, knobs, static, decoders)
-
-  decoded = jax.lax.map(one, (noise_keys, decode_keys, given))
-  decoded = decoded.reshape(-1, *decoded.shape[2:])
+      feature_map = jax.vmap(lambda key: jax.random.normal(key, shape, jnp.float32))(noise_keys)
+    decoded = _decode(decode_keys, feature_map, used, knobs, static, decoders)
   contrast = None if decoder == "exact" else nsn.contrast
   return _to_pixels(decoded, nsn, contrast) if pixels else decoded
 
@@ -254,7 +316,7 @@ def _decoders(nsn: NSN, decoder: str, top: int) -> tuple[Decoder | None, ...]:
 
 
 def _prepare(
-  nsn: NSN, sampler: SamplerConfig, lowest: int, top: int
+  nsn: NSN, sampler: SamplerConfig, lowest: int, top: int, batches: tuple[int, ...]
 ) -> tuple[tuple[_Knobs, ...], tuple[_Static, ...]]:
   """Knobs and static parts of layers lowest, ..., top."""
   count = len(nsn.config.layers)
@@ -268,22 +330,49 @@ def _prepare(
     _Knobs(number(g), number(a), number(b)) for g, a, b in zip(gamma, alpha, beta, strict=True)
   )
   static = tuple(
-    _Static(layer, int(t), a > 0) for layer, t, a in zip(layers, draws, alpha, strict=True)
+    _Static(layer, int(t), a > 0, batch)
+    for layer, t, a, batch in zip(layers, draws, alpha, batches, strict=True)
   )
   return knobs, static
 
 
-def _batch_size(nsn: NSN, size: tuple[int, int], lowest: int, top: int) -> int:
-  """Samples a batch, by the largest array that a layer makes on the way down from a map."""
-  largest = 1
+class _Group(NamedTuple):
+  """How many samples a program draws.
+
+  Attributes:
+    size: samples whose maps are held at once.
+    batches: of each layer, lowest first, samples whose patches are there at once; they divide the
+      size.
+  """
+
+  size: int
+  batches: tuple[int, ...]
+
+
+def _group(nsn: NSN, size: tuple[int, int], lowest: int, top: int, num_samples: int) -> _Group:
+  """By what a sample takes on the way down from a map of this size."""
+  budget, held, patches = budgets.of_backend(), 1, []
   for index in range(top, lowest - 1, -1):
     layer, filters = nsn.config.layers[index], nsn.filters[index]
-    largest = max(largest, size[0] * size[1] * max(filters.num_filters, filters.num_values))
+    positions, k = size[0] * size[1], filters.num_filters
+    held = max(held, positions * max(k, layer.num_features))
+    patches.append(positions * max(k, filters.num_values))
     size = (
       covered_size(size[0], layer.kernel, layer.stride),
       covered_size(size[1], layer.kernel, layer.stride),
     )
-  return max(budgets.of_backend().sample_values // largest, 1)
+  most = max(budget.group_values // held, budgets.IMAGES_AT_ONCE)
+  most = 1 << (most.bit_length() - 1)  # with many divisors
+  if num_samples < most:
+    step = _FILLED_FROM if num_samples > _FILLED_FROM else 1
+    most = -(-num_samples // step) * step
+  limits = [max(budget.sample_values // values, 1) for values in reversed(patches)]
+  return _Group(most, tuple(_divisor(most, limit) for limit in limits))
+
+
+def _divisor(number: int, limit: int) -> int:
+  """The largest divisor that is at most so large."""
+  return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
 
 
 def _run(
@@ -297,16 +386,15 @@ def _run(
   label: int | None = None,
   mesh: jax.sharding.Mesh | None = None,
 ) -> jax.Array:
-  """Groups of batches: sample i depends on (key, i) alone, not on the batch or the device.
+  """Group by group: sample i depends on (key, i) alone, not on the group or the device.
 
-  A program draws a group, its batches one after the other, and reads the whitening's inverse once.
+  A program draws a group, and so reads the whitening's inverse and the decoders once for many.
   """
   place = None if mesh is None else local_place(mesh)
-  knobs, static = _prepare(nsn, sampler, lowest, top)
   share = None if feature_map is not None else _share(nsn, sampler, top, label)
   height, width = (1, 1) if feature_map is None else feature_map.shape[1:3]
-  batch = min(_batch_size(nsn, (height, width), lowest, top), num_samples)
-  group = -(-min(max(batch, budgets.IMAGES_AT_ONCE), num_samples) // batch) * batch
+  group, batches = _group(nsn, (height, width), lowest, top, num_samples)
+  knobs, static = _prepare(nsn, sampler, lowest, top, batches)
   found = []
   if place is not None:
     nsn, share = place.replicate((nsn, share))
@@ -330,7 +418,6 @@ def _run(
         static=static,
         pixels=lowest == 0,
         lowest=lowest,
-        batch=batch,
         place=place,
       )
     )

@@ -49,7 +49,7 @@ def test_a_linear_decoder_is_least_squares():
   maps, below = _batch()
   decoder = _fit(maps, below, jnp.asarray(below.mean(axis=(0, 1, 2))), 0.0)
   assert decoder.kind == "linear"
-  found = decoders.decoded_patches(jnp.asarray(maps), decoder, _filters(below), None)
+  found = decoders.linear_patches(jnp.asarray(maps), decoder)
   design = np.concatenate([maps.reshape(-1, K), np.ones((240, 1))], axis=1).astype(np.float64)
   flat = below.reshape(-1, 4)
   expected = design @ np.linalg.lstsq(design, flat, rcond=None)[0]
@@ -79,9 +79,11 @@ def test_a_corrected_decoder_is_least_squares_within_each_filter():
   rows = below.reshape(-1, 4)
   mean = np.asarray(filters.mean).reshape(2, 4)
   own = ((rows[:, None] - mean) ** 2).sum(axis=2).argmin(axis=1)
-  found = decoders.decoded_patches(
-    jnp.asarray(maps), decoder, filters, jnp.asarray(own.reshape(20, 3, 4))
+  index = jnp.asarray(own.reshape(20, 3, 4))
+  along = decoders.corrections(
+    decoders.features(jnp.asarray(maps), decoder.features), index, decoder
   )
+  found = filters.mean[index] + decoders.from_coordinates(along, decoder)
   for j in range(2):
     design = np.concatenate([maps.reshape(-1, K), np.ones((240, 1))], axis=1)[own == j]
     expected = design @ np.linalg.lstsq(design, rows[own == j], rcond=None)[0]

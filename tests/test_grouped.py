@@ -37,7 +37,7 @@ def test_sums_are_additive_and_rows_without_a_group_do_not_count():
   assert not np.asarray(sum_products_by_group(nobody, left, right, num_groups=NUM_GROUPS)).any()
 
 
-@pytest.mark.parametrize("count", [3, 200])  # few rows a group, and many
+@pytest.mark.parametrize("count", [1, 3, 33, 200])  # few rows a group, and many
 @pytest.mark.parametrize("order", [1, -1])
 def test_applied_rows_keep_their_places(order, count):
   index, left, _ = _rows(count)

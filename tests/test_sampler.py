@@ -233,7 +233,7 @@ def test_one_normal_a_value_has_the_moments_of_k_tensors_a_position():
   naive = oracles.stitch_by_loops(patches, stride).reshape(n, -1)
 
   filters = Filters(jnp.asarray(mean), jnp.asarray(variance))
-  static = sampling._Static(LayerConfig(kernel=kernel, stride=stride), num_draws, True)
+  static = sampling._Static(LayerConfig(kernel=kernel, stride=stride), num_draws, True, batch=n)
   maps = np.broadcast_to(h, (n, *h.shape))
 
   def ours(alpha: float, variance_share: float = 1.0) -> np.ndarray:
@@ -292,8 +292,7 @@ def test_fewer_samples_are_the_first_of_more(monkeypatch):
   whole = np.asarray(sample(KEY, nsn, 20, plain))
   # Products of other sizes may round otherwise.
   np.testing.assert_allclose(sample(KEY, nsn, NUM, plain), whole[:NUM], atol=1e-5)
-  monkeypatch.setattr(sampling, "_batch_size", lambda *_: NUM // 2)
-  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", NUM)  # Groups of 8, 8, 4: batches of 4.
+  _in_groups(monkeypatch, NUM, NUM // 2)  # Groups of 8, 8, 4: batches of 4.
   np.testing.assert_allclose(sample(KEY, nsn, 20, plain), whole, atol=1e-5)
   noisy = np.asarray(sample(KEY, nsn, 20))
   assert noisy.shape == (20, 5, 5, CHANNELS)
@@ -301,13 +300,39 @@ def test_fewer_samples_are_the_first_of_more(monkeypatch):
   np.testing.assert_array_equal(sample(KEY, nsn, NUM), noisy[:NUM])
 
 
-def test_batches_fit_the_budget(monkeypatch):
-  # Layer 0 has most: a 2 x 2 map of patches of 18 values each.
+def _in_groups(monkeypatch: pytest.MonkeyPatch, size: int, batch: int) -> None:
+  """Lets two layers be decoded in such groups, of such batches."""
+  group = sampling._Group(size, (batch, batch))
+  monkeypatch.setattr(sampling, "_group", lambda *_: group)
+
+
+def test_groups_and_batches_fit_the_budget(monkeypatch):
+  # Layer 0 has most: a 2 x 2 map of patches of 18 values each, of 48 features at most.
   nsn = _network()
-  monkeypatch.setattr(budgets, "_CPU", budgets._CPU._replace(sample_values=10 * 4 * 18))
-  assert sampling._batch_size(nsn, (1, 1), 0, 1) == 10
-  monkeypatch.setattr(budgets, "_CPU", budgets._CPU._replace(sample_values=1))
-  assert sampling._batch_size(nsn, (1, 1), 0, 1) == 1
+  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", 1)
+
+  def group(num_samples: int, **budget: int) -> tuple[int, tuple[int, ...]]:
+    monkeypatch.setattr(budgets, "_CPU", budgets._CPU._replace(**budget))
+    return sampling._group(nsn, (1, 1), 0, 1, num_samples)
+
+  # Of 20 samples that would fit a power of two; layer 1's patches have 20 values each.
+  assert group(1000, group_values=20 * 4 * 48, sample_values=5 * 4 * 18) == (16, (4, 16))
+  assert group(1000, group_values=1, sample_values=1) == (1, (1, 1))
+  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", 64)
+  assert group(1000, group_values=1, sample_values=1) == (64, (1, 1))
+  # Fewer samples than a group: as many, or the next multiple of 8, of which a batch is a part.
+  many = {"group_values": 1 << 20, "sample_values": 6 * 4 * 18}
+  assert [group(n, **many) for n in (1, 7, 8)] == [(1, (1, 1)), (7, (1, 7)), (8, (4, 8))]
+  assert group(37, **many) == (40, (5, 20))
+
+
+def test_a_last_group_is_filled_and_cut():
+  # 11 samples are drawn as 16.
+  nsn = _network()
+  plain = SamplerConfig(gamma=3.0)
+  found = np.asarray(sample(KEY, nsn, 11, plain))
+  assert found.shape == (11, 5, 5, CHANNELS)
+  np.testing.assert_allclose(found, sample(KEY, nsn, 16, plain)[:11], atol=1e-5)
 
 
 def test_the_same_key_gives_the_same_samples():
@@ -321,8 +346,7 @@ def test_the_same_key_gives_the_same_samples():
 def test_decoded_maps_do_not_depend_on_those_after_them(monkeypatch):
   nsn, maps = _network(), _maps(1)
   first = decode(KEY, nsn, maps)
-  monkeypatch.setattr(sampling, "_batch_size", lambda *_: NUM)
-  monkeypatch.setattr(budgets, "IMAGES_AT_ONCE", NUM)
+  _in_groups(monkeypatch, NUM, NUM)
   more = decode(KEY, nsn, np.concatenate([maps, maps, maps[:3]]))
   assert more.shape == (2 * NUM + 3, 5, 5, CHANNELS)
   np.testing.assert_array_equal(more[:NUM], first)
