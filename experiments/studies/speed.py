@@ -2,6 +2,7 @@
 
     python -m experiments.studies.speed                       # EM passes, and reading of images
     python -m experiments.studies.speed --end_to_end --data_dir=...   # and fit and sample on MNIST
+    python -m experiments.studies.speed --models=runs/mnist/model.safetensors   # sampling alone
 
 Each time is the least of several; the bare product N x D x K in numpy is the unit. faiss-cpu and
 scikit-learn are peers where they are installed: one iteration of their k-means does about what an
@@ -30,6 +31,7 @@ from experiments.common import command_line, provenance, tables
 from experiments.paper import layouts
 from nsn_jax import data, em, numerics
 from nsn_jax.network import map_sizes
+from nsn_jax.patches import covered_size
 
 __all__ = [
   "READ",
@@ -39,6 +41,7 @@ __all__ = [
   "least_seconds",
   "reader_rows",
   "sample_products",
+  "sampling",
 ]
 
 #: Patches N, values D, filters K.
@@ -140,14 +143,50 @@ def reader_rows(repeats: int) -> list[dict]:
   return rows
 
 
-def sample_products(nsn: nsn_jax.NSN, size: tuple[int, int]) -> float:
-  """Multiply-adds a sample of w @ mu at every layer, and of the un-whitening."""
-  total = 0.0
-  for (h, w), filters in zip(map_sizes(size, nsn.config.layers), nsn.filters, strict=True):
-    total += h * w * filters.num_filters * filters.num_values
+def sample_products(nsn: nsn_jax.NSN) -> float:
+  """Multiply-adds a sample of w @ mu at every layer, or of its decoder, and of the un-whitening.
+
+  Where one filter is drawn a position the sampler takes its mean by its number, and does without
+  the product w @ mu that Eq 4-5 have; it is counted all the same.
+  """
+  total, fed = 0.0, nsn.fed or (None,) * nsn.num_layers
+  for side, filters, decoder in zip(_sides(nsn), nsn.filters, fed, strict=True):
+    each = filters.num_filters * filters.num_values
+    if decoder is not None:
+      of, (_, num_features, size) = decoder.features, decoder.weight.shape
+      each = of.projection.size + num_features * size + size * filters.num_values
+      each += 0 if of.position is None else of.position.size
+    total += side**2 * each
   if nsn.whitening is not None:
-    total += math.prod(nsn.whitening.transform.shape)
+    total += math.prod(nsn.whitening.inverse.shape)
   return total
+
+
+def _sides(nsn: nsn_jax.NSN) -> list[int]:
+  """Side of each layer's map in a sample, whose last map is one position."""
+  found = [1]
+  for layer in reversed(nsn.config.layers[1:]):
+    found.append(covered_size(found[-1], layer.kernel, layer.stride))
+  return found[::-1]
+
+
+def sampling(nsn: nsn_jax.NSN, num_samples: int, rate: float) -> dict[str, Any]:
+  """Times a network's samples against the products that they are made of.
+
+  Args:
+    nsn: the network, whole.
+    num_samples: that are drawn.
+    rate: multiply-adds a second of the bare product.
+  """
+  seconds = least_seconds(lambda: nsn_jax.sample(jax.random.key(1), nsn, num_samples), 1)
+  own = sample_products(nsn) * num_samples / rate
+  return {
+    "num_filters": nsn.num_filters,
+    "num_samples": num_samples,
+    "sample_seconds": seconds,
+    "sample_products_seconds": own,
+    "sample_ratio": seconds / own,
+  }
 
 
 def end_to_end(
@@ -179,20 +218,13 @@ def end_to_end(
     one = float(h * w * len(images)) * filters.num_values * filters.num_filters
     per_pass += one
     passes += float(progress.patches) * filters.num_values * filters.num_filters
-  key, count = jax.random.key(1), num_samples
-  sample_seconds = least_seconds(lambda: nsn_jax.sample(key, nsn, count), 1)
-  own = sample_products(nsn, size) * count / rate
   return {
     "preset": preset,
-    "num_filters": nsn.num_filters,
     "fit_seconds": fit_seconds,
     "exact_fit_seconds": exact_seconds,
     "fit_in_bare_passes": fit_seconds * rate / per_pass,
     "passes_made": passes / per_pass,
-    "num_samples": num_samples,
-    "sample_seconds": sample_seconds,
-    "sample_products_seconds": own,
-    "sample_ratio": sample_seconds / own,
+    **sampling(nsn, num_samples, rate),
   }
 
 
@@ -209,6 +241,7 @@ def _define_flags() -> None:
   flags.DEFINE_string("dataset", "mnist", "Data set of the end-to-end rows.")
   flags.DEFINE_string("data_dir", None, "Folder of the TFDS data sets; TFDS's own by default.")
   command_line.define_num_samples(50_000)
+  flags.DEFINE_list("models", [], "Network files: times samples of these, and nothing else.")
   flags.DEFINE_integer("repeats", 7, "Times that each row is measured.", lower_bound=1)
   flags.DEFINE_string("json", None, "Where to write the numbers, too.")
 
@@ -218,6 +251,14 @@ def _main() -> None:
   given = flags.FLAGS
   device = jax.devices()[0]
   print(f"{device.device_kind} ({device.platform}), {platform.machine()}, jax {jax.__version__}")
+  if given.models:
+    rate, sampled = _bare_rate(given.repeats), []
+    for path in given.models:
+      sampled.append({"model": path, **sampling(nsn_jax.load(path), given.num_samples, rate)})
+      print(f"{path}: {layouts.speed.sampling(sampled[-1])}", flush=True)
+    if given.json:
+      provenance.write_result(pathlib.Path(given.json), {"sampling": sampled})
+    return
   rows = em_rows(given.repeats)
   print("An EM pass, as a multiple of the bare product in numpy")
   print(tables.aligned(layouts.speed.cells(rows)))

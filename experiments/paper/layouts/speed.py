@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["cells", "end_to_end", "reader_cells"]
+__all__ = ["cells", "end_to_end", "reader_cells", "sampling"]
 
 _HEAD = ["N", "D", "K", "bare, ms", "nsn_jax", "all exact", "faiss", "scikit-learn"]
 _READER_HEAD = ["images", "size", "decoded, 1/s", "mapped, 1/s"]
@@ -54,7 +54,14 @@ def end_to_end(found: Mapping[str, Any]) -> list[str]:
     f"`fit` of `{found['preset']}` ({counts} filters): {found['fit_seconds']:.0f} s, the time of "
     f"{found['fit_in_bare_passes']:.0f} bare products over the full data, for "
     f"{found['passes_made']:.0f} passes made.{exact}",
+    sampling(found),
+  ]
+
+
+def sampling(found: Mapping[str, Any]) -> str:
+  """What sampling costs beside the products of Eq 4-5, or of the decoders."""
+  return (
     f"{found['num_samples']:,} samples: {found['sample_seconds']:.1f} s, "
     f"{found['sample_ratio']:.2f} times the sampler's own products "
-    f"({found['sample_products_seconds']:.1f} s in numpy).",
-  ]
+    f"({found['sample_products_seconds']:.1f} s in numpy)."
+  )

@@ -1,9 +1,14 @@
 """The speed study's rows, and its products counted by hand."""
 
+import dataclasses
+
+import jax.numpy as jnp
 import pytest
 
 import nsn_jax
+from experiments.paper import layouts
 from experiments.studies import speed
+from nsn_jax import decoders
 
 
 def test_it_gives_a_row_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,5 +28,22 @@ def test_it_reads_images_at_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_products_of_a_sample_are_counted_by_hand(nsn: nsn_jax.NSN) -> None:
   a, b = nsn.num_filters
-  expected = 2 * 2 * a * 196 + b * 4 * a + 784**2
-  assert speed.sample_products(nsn, (28, 28)) == expected
+  drawn = 2 * 2 * a * 196
+  assert speed.sample_products(nsn) == drawn + b * 4 * a + 784**2
+  # 5 features of a position and its neighbours, 3 values kept of each, and 7 directions.
+  of = decoders.Features(jnp.zeros(27), jnp.zeros((27, 5)), 3, False, jnp.zeros((a, 3)))
+  directions, weight = jnp.zeros((7, 14, 14, 1)), jnp.zeros((a, 5, 7))
+  corrected = decoders.Decoder(of, None, directions, jnp.zeros((a, 7)), weight)
+  fed = dataclasses.replace(nsn, fed=(corrected, None))
+  own = 2 * 2 * (a * 3 + 27 * 5 + 5 * 7 + 7 * 196)
+  assert speed.sample_products(fed) - speed.sample_products(nsn) == own - drawn
+
+
+def test_sampling_is_timed_against_its_products(nsn: nsn_jax.NSN) -> None:
+  found = speed.sampling(nsn, 3, rate=1e9)
+  assert found["num_samples"] == 3 and found["num_filters"] == nsn.num_filters
+  assert found["sample_products_seconds"] == pytest.approx(3e-9 * speed.sample_products(nsn))
+  assert found["sample_ratio"] * found["sample_products_seconds"] == pytest.approx(
+    found["sample_seconds"]
+  )
+  assert f"{found['sample_ratio']:.2f} times" in layouts.speed.sampling(found)
