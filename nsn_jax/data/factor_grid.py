@@ -56,16 +56,19 @@ class FactorGrid:
 
     The last angle is followed by the first.
     """
-    circle = (*self.angles, self.angles[0] + 360.0)
-    largest = (max(np.diff(values), default=1.0) for values in (self.widths, self.thicknesses))
-    angle = max(np.diff(circle)) if len(self.angles) > 1 else 1.0
-    return float(angle), *map(float, largest)  # type: ignore[return-value]
+    circle = (*self.angles, self.angles[0] + 360.0) if len(self.angles) > 1 else self.angles
+    return _largest(circle), _largest(self.widths), _largest(self.thicknesses)
 
   def factors(self) -> Factors:
     """All combinations, the thickness changing first and the identity last."""
     values = (range(self.num_identities), self.angles, self.widths, self.thicknesses)
     found = [each.ravel() for each in np.meshgrid(*values, indexing="ij")]
     return Factors(found[0].astype(np.int32), *(each.astype(np.float32) for each in found[1:]))
+
+
+def _largest(values: Sequence[float]) -> float:
+  """Largest step from one value to the next."""
+  return float(max(np.diff(values), default=1.0))
 
 
 def hold_out(key: jax.Array, grid: FactorGrid, share: float) -> npt.NDArray[np.bool_]:
