@@ -183,7 +183,8 @@ def draw(
     # Thirteen angles are every 30 degrees: those between two trained ones are asked for instead.
     shift = grid.steps[0] / 2 if field == "angles" else 0.0
     along = np.linspace(values[0], values[-1], _SHOWN) + shift
-    wanted = plain._replace(**{field: np.tile(along, _SHAPES)})
+    changed: dict[str, Any] = {field: np.tile(along, _SHAPES)}
+    wanted = plain._replace(**changed)
     both = data.render(digits.prototypes, wanted), from_factors.generate(model, state, wanted)
     shown = np.stack([each.reshape(_SHAPES, _SHOWN, *model.image_shape) for each in both], axis=1)
     made.append(folder / f"along_{name}.png")
