@@ -42,8 +42,9 @@ mixture. The symbols of the sampler are ours, and so is how growth seeds new fil
 
 Public: this one, `nsn_jax.presets` (also as `configs`), `nsn_jax.applications`, `nsn_jax.density`,
 and, each with an extra to install, `nsn_jax.data`, `nsn_jax.metrics` (with
-`nsn_jax.metrics.evaluation`), `nsn_jax.baselines` and `nsn_jax.preferred`. Of every other module,
-what stands in its `__all__` is for this package alone and may change without notice.
+`nsn_jax.metrics.evaluation`), `nsn_jax.baselines`, `nsn_jax.preferred` and `nsn_jax.from_factors`.
+Of every other module, what stands in its `__all__` is for this package alone and may change without
+notice.
 """
 
 from nsn_jax import configs, presets

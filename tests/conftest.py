@@ -27,6 +27,7 @@ _IN_HASTE = (
   "applications",
   "baselines",
   "experiments",
+  "from_factors",
   "fuzz",
   "metrics",
   "preferred",

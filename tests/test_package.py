@@ -27,6 +27,7 @@ PUBLIC = (
   "metrics.evaluation",
   "baselines",
   "preferred",
+  "from_factors",
 )
 
 
@@ -95,6 +96,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & set(optional)))
     ("metrics", "metrics"),
     ("baselines", "baselines"),
     ("preferred", "metrics,baselines"),
+    ("from_factors", "data,baselines"),
   ],
 )
 def test_a_missing_extra_is_named(package, extra, run_python):

@@ -38,6 +38,7 @@ LAUNCHERS = {
   "studies.epsilon",
   "studies.few_labels",
   "studies.growth_vs_kmeans",
+  "studies.known_factors",
   "studies.outliers",
   "studies.preferred",
   "studies.reconstructions",

@@ -93,6 +93,10 @@ _TOOLS = (
     "images that a classifier's neurons prefer",
     "`studies.preferred --dataset=mnist --data_dir=... --workdir=...`",
   ],
+  [
+    "a generator from known factors, on combinations of them that it was not shown",
+    "`studies.known_factors --dataset=mnist --data_dir=... --workdir=...`",
+  ],
 )
 
 

@@ -145,6 +145,10 @@ def _figures(results: Results, folder: str) -> Iterator[dict[str, Any]]:
       "preferred.json",
       lambda found: layouts.preferred.cells(found["rows"]),
     ),
+    "known_factors_unseen.png": (
+      "known_factors.json",
+      lambda found: layouts.known_factors.cells(found["rows"]),
+    ),
   }
   done = set()
   for picture, caption in results.words["captions"].items():

@@ -112,6 +112,15 @@ def test_how_sure_classifiers_are_of_preferred_images():
   assert layer == ["layer 1", "25.0%", "1.000", "1.000", "0.500", "0.000"]
 
 
+def test_how_near_images_of_known_factors_come():
+  row = {"factors": "unseen", "by": "network", "num_images": 1440}
+  row |= {"root_mean_square_error": 25.5, "psnr": 20.0}
+  assert layouts.known_factors.cells([row]) == [
+    ["factors", "by", "images", "error", "PSNR"],
+    ["unseen", "network", "1,440", "25.5", "20.0"],
+  ]
+
+
 def test_a_data_sets_blocks_stand_together():
   made = [
     ("mnist", "a", "nsn"),

@@ -1,0 +1,1 @@
+"""Tests of `nsn_jax.from_factors`."""
