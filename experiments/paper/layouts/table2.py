@@ -16,7 +16,7 @@ __all__ = [
   "as_text",
   "best_nsn",
   "cells",
-  "first_judges",
+  "main_judges",
   "groups",
   "origins",
   "verdicts",
@@ -78,13 +78,20 @@ def groups(rows: Sequence[Row]) -> Iterator[tuple[str, str, list[Row]]]:
     yield dataset, network, sorted(group, key=lambda row: order.index(row["model"]))
 
 
-def first_judges(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
-  """Of each data set the block of its first judge, where it has an NSN and an opponent."""
+def main_judges(rows: Sequence[Row]) -> list[tuple[str, str, list[Row]]]:
+  """Of each data set the block of its main judge, which has an NSN and an opponent.
+
+  That is of the kind that comes first; where such a one was trained again, the last.
+  """
+  kinds: dict[str, str] = {}
   found: dict[str, tuple[str, str, list[Row]]] = {}
   for dataset, network, group in groups(rows):
+    kind = network.partition(",")[0]  # without its accuracy
     models = {row["model"] for row in group}
-    if models & names.NSN.keys() and models & baselines.MODELS.keys():
-      found.setdefault(dataset, (dataset, network, group))
+    if not (models & names.NSN.keys() and models & baselines.MODELS.keys()):
+      continue
+    if kinds.setdefault(dataset, kind) == kind:
+      found[dataset] = dataset, network, group
   return list(found.values())
 
 

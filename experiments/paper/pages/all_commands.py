@@ -111,7 +111,7 @@ def _paper(results: Results) -> Iterator[Artefact]:
     f"size found; seeds' scores spread by {nsn['spread']:.2f}",
     "in words",
   )
-  for dataset, network, group in layouts.table2.first_judges(results.rows("tables/table2.json")):
+  for dataset, network, group in layouts.table2.main_judges(results.rows("tables/table2.json")):
     best, judge = layouts.table2.best_nsn(group), network.partition(",")[0]
     paper = published.inception_score(dataset, "nsn")
     yield Artefact(

@@ -16,7 +16,7 @@ def table(results: Results) -> str:
   """The README's table: real images, the best baseline and the best NSN of each data set."""
   titles = names.titles()
   cells = [["", "", "inception score", "FID", "precision", "recall", "training"]]
-  for dataset, _, group in layouts.table2.first_judges(results.rows("tables/table2.json")):
+  for dataset, _, group in layouts.table2.main_judges(results.rows("tables/table2.json")):
     opponents = [row for row in group if row["model"] in baselines.MODELS]
     real = [row for row in group if row["model"] == names.REAL]
     title = results.title(dataset)

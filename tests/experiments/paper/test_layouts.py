@@ -138,3 +138,24 @@ def test_a_data_sets_blocks_stand_together():
     ("mnist", "b", ["rbm"]),
     ("lfw", "a", ["dcgan"]),
   ]
+
+
+def test_the_main_judge_is_of_the_first_kind_and_trained_last():
+  rows = [
+    {"dataset": dataset, "model": model, "network": network}
+    for dataset, network, models in (
+      ("lfw", "classifier of scenes, 86.05% on test images", ("dcgan", "nsn")),
+      ("mnist", "classifier of mnist, 99.38% on test images", ("dcgan", "nsn")),
+      ("lfw", "ImageNet Inception v3", ("dcgan", "nsn")),
+      ("lfw", "classifier of scenes, 86.10% on test images", ("real", "dcgan", "nsn-best")),
+      ("mnist", "classifier of mnist, 99.42% on test images", ("real", "infogan")),  # no NSN
+      ("digits", "classifier of digits, 99.00% on test images", ("real", "nsn")),  # no opponent
+    )
+    for model in models
+  ]
+  found = layouts.table2.main_judges(rows)
+  assert [(dataset, network) for dataset, network, _ in found] == [
+    ("lfw", "classifier of scenes, 86.10% on test images"),
+    ("mnist", "classifier of mnist, 99.38% on test images"),
+  ]
+  assert [row["model"] for row in found[0][2]] == ["real", "dcgan", "nsn-best"]
