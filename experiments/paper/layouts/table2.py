@@ -16,8 +16,8 @@ __all__ = [
   "as_text",
   "best_nsn",
   "cells",
-  "main_judges",
   "groups",
+  "main_judges",
   "origins",
   "verdicts",
 ]
