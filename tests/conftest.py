@@ -36,6 +36,8 @@ _IN_HASTE = (
   "test_precision_modes.py",  # of which values are float32: a matter of tracing
   "test_serialization.py",
 )
+#: Of these, tests that train classifiers.
+_FOR_LONG = ("metrics",)
 
 #: One entry a program that XLA compiled since the tests began. JAX cannot take a listener back, so
 #: there is one for all tests.
@@ -85,7 +87,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
   """Compiles the programs of some tests in haste."""
   tests = pathlib.Path(__file__).parent
   first = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else None
-  with haste.compiled(in_haste=first in _IN_HASTE):
+  with haste.compiled(in_haste=first in _IN_HASTE, for_long=first in _FOR_LONG):
     return (yield)
 
 
@@ -190,7 +192,7 @@ def judge() -> judging.Judge:
   """A quickly trained judge: these tests are about the launchers, not about its accuracy."""
   train, test = data.load("digits"), data.load("digits", split="test")
   architecture = metrics.Architecture(channels=(8, 16), kernels=(5, 3), num_features=32)
-  with haste.compiled(in_haste=True):
+  with haste.compiled(in_haste=True, for_long=True):
     classifier = metrics.train_classifier(
       jax.random.key(0),
       train.images,
