@@ -28,13 +28,16 @@ _IN_HASTE = (
   "baselines",
   "experiments",
   "fuzz",
+  "kills",
   "metrics",
   "preferred",
   "test_arguments.py",
   "test_bad_calls.py",
   "test_decoder_choice.py",
+  "test_growth_decisions.py",
   "test_precision_modes.py",  # of which values are float32: a matter of tracing
   "test_serialization.py",
+  "test_training_resumed.py",  # by the programs that trained before, whoever compiled them
 )
 #: Of these, tests that train classifiers.
 _FOR_LONG = ("metrics",)
