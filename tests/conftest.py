@@ -1,5 +1,6 @@
 """Data and helpers that several test modules share."""
 
+import gc
 import os
 import pathlib
 import pickle
@@ -29,14 +30,19 @@ _IN_HASTE = (
   "experiments",
   "from_factors",
   "fuzz",
+  "kills",
   "metrics",
   "preferred",
   "test_arguments.py",
   "test_bad_calls.py",
   "test_decoder_choice.py",
+  "test_growth_decisions.py",
   "test_precision_modes.py",  # of which values are float32: a matter of tracing
   "test_serialization.py",
+  "test_training_resumed.py",  # by the programs that trained before, whoever compiled them
 )
+#: Of these, tests that train classifiers.
+_FOR_LONG = ("metrics",)
 
 #: One entry a program that XLA compiled since the tests began. JAX cannot take a listener back, so
 #: there is one for all tests.
@@ -75,6 +81,16 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update(name, value)
 
 
+def pytest_collection_finish() -> None:
+  """What is there now stays: it is not searched again and again for what nobody holds.
+
+  Tracing makes and drops many small objects, which have JAX searched through by Python's defaults.
+  """
+  gc.collect()
+  gc.freeze()
+  gc.set_threshold(50_000, 20, 20)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
   """Deletes the programs."""
   if _PROGRAMS in config.stash:
@@ -86,7 +102,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
   """Compiles the programs of some tests in haste."""
   tests = pathlib.Path(__file__).parent
   first = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else None
-  with haste.compiled(in_haste=first in _IN_HASTE):
+  with haste.compiled(in_haste=first in _IN_HASTE, for_long=first in _FOR_LONG):
     return (yield)
 
 
@@ -191,7 +207,7 @@ def judge() -> judging.Judge:
   """A quickly trained judge: these tests are about the launchers, not about its accuracy."""
   train, test = data.load("digits"), data.load("digits", split="test")
   architecture = metrics.Architecture(channels=(8, 16), kernels=(5, 3), num_features=32)
-  with haste.compiled(in_haste=True):
+  with haste.compiled(in_haste=True, for_long=True):
     classifier = metrics.train_classifier(
       jax.random.key(0),
       train.images,

@@ -1,4 +1,4 @@
-"""Programs that are compiled in half of the time or less: for tests of something else.
+"""Programs that are compiled in a third of the time or less: for tests of something else.
 
 The tests' time is XLA's: most programs run for moments and are compiled for half a second. Tests of
 launchers, files and judges want a network, whoever compiled it. Tests of the library's own numbers
@@ -15,18 +15,21 @@ import jax
 import jaxlib
 from jax._src import compiler
 
-#: Options of XLA: loops are not written by the many passes of MLIR, and LLVM does little to them.
-#: (At its level 0 programs are compiled sooner still, and classifiers train several times as long.)
-#: XLA ends a process that names an option which it does not know: these are of known versions.
+#: Options of XLA: loops are not written by the many passes of MLIR, LLVM does little to them, and a
+#: program is not cut into parts for threads to compile. XLA ends a process that names an option
+#: which it does not know: these are of known versions.
 _OPTIONS: dict[str, int | bool] = (
   {
-    "xla_backend_optimization_level": 1,
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
   }
   if jaxlib.__version__.startswith("0.10.")
   else {}
 )
+#: LLVM's level. At 0 programs are compiled in half of the time of 1, and loops run for several
+#: times as long: a small network's training took 14 s, 2 of them for loops, and 25 s, 1 of them.
+_LEVEL = "xla_backend_optimization_level"
 #: Linux gives a process 65,530; XLA dies where it gets none. A program takes about 20.
 _MOST_MAPS = 20_000
 
@@ -36,32 +39,46 @@ _xla_flags = os.environ.get("XLA_FLAGS")
 
 
 class _Programs:
-  """Of this process: whether they are compiled in haste now; whether those were that JAX holds."""
+  """Of this process: how they are compiled now, and whether those that JAX holds are in haste."""
 
   in_haste: bool | None = None
+  for_long: bool = False
   held: bool | None = None
+
+
+def _options() -> dict[str, int | bool]:
+  return {_LEVEL: int(_Programs.for_long), **_OPTIONS}
 
 
 def _in_haste(*given: Any, **named: Any) -> Any:
   options = _compile_options(*given, **named)
-  options.env_option_overrides = [*_OPTIONS.items(), *options.env_option_overrides]
+  options.env_option_overrides = [*_options().items(), *options.env_option_overrides]
   return options
 
 
-def _compile(in_haste: bool | None) -> None:
+def _is_possible() -> bool:
+  return bool(_OPTIONS) and jax.default_backend() == "cpu"
+
+
+def flags() -> str:
+  """XLA_FLAGS of a process whose programs are to be compiled in haste."""
+  own = [f"--{name}={str(value).lower()}" for name, value in _options().items()]
+  # The last one counts: what a user has set stays.
+  return " ".join((*(own if _is_possible() else ()), _xla_flags or ""))
+
+
+def _compile(in_haste: bool | None, for_long: bool) -> None:
   """From now on, also in processes that are started; None between tests: whatever is next."""
   # The backend is there after this: XLA has read XLA_FLAGS, and what is set here is for others.
-  possible = bool(_OPTIONS) and jax.default_backend() == "cpu"
+  possible = _is_possible()
   if in_haste is not None and in_haste != _Programs.held:
     jax.clear_caches()  # JAX does not tell programs of one kind from those of the other.
     _Programs.held = in_haste
-  _Programs.in_haste = in_haste
+  _Programs.in_haste, _Programs.for_long = in_haste, for_long
   # JAX has no public way to give a whole process an option once XLA has begun.
   compiler.get_compile_options = _in_haste if in_haste and possible else _compile_options
-  flags = [f"--{name}={str(value).lower()}" for name, value in _OPTIONS.items()]
   if in_haste and possible:
-    # The last one counts: what a user has set stays.
-    os.environ["XLA_FLAGS"] = " ".join((*flags, _xla_flags or ""))
+    os.environ["XLA_FLAGS"] = flags()
   elif _xla_flags is not None:
     os.environ["XLA_FLAGS"] = _xla_flags
   else:
@@ -69,14 +86,17 @@ def _compile(in_haste: bool | None) -> None:
 
 
 @contextlib.contextmanager
-def compiled(*, in_haste: bool) -> Iterator[None]:
-  """The block's programs are compiled in haste, or as users have them."""
-  before = _Programs.in_haste
-  _compile(in_haste)
+def compiled(*, in_haste: bool, for_long: bool = False) -> Iterator[None]:
+  """The block's programs are compiled in haste, or as users have them.
+
+  Those that are to run for long, as classifiers are trained, in less haste: LLVM looks at loops.
+  """
+  before = _Programs.in_haste, _Programs.for_long
+  _compile(in_haste, for_long)
   try:
     yield
   finally:
-    _compile(before)
+    _compile(*before)
 
 
 def let_go() -> None:

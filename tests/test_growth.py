@@ -10,26 +10,20 @@ import pytest
 from sklearn.cluster import KMeans
 
 from nsn_jax import em, growth, layer, training
-from nsn_jax.config import LayerConfig
 from nsn_jax.filters import Filters
 from nsn_jax.patches import extract_patches
 from nsn_jax.placement import cut
 from nsn_jax.progress import Log, Record
+from tests.growing import FLOOR, blobs, em_steps, layer_config, mean_similarity
 
 KEY = jax.random.key(0)
-FLOOR = np.float32(1e-4)
-
-
-def _config(**changes: float) -> LayerConfig:
-  """A layer of 4 x 4 windows, with as many exchange steps as a test has patience for."""
-  return LayerConfig(**{"kernel": 4, "stride": 2, "exchange_steps": 0, **changes})
 
 
 @functools.cache
 def _grow(threshold: float, exchange_steps: int = 0) -> tuple[Filters, list[Record]]:
   """Growth on the digits' patches; a test may ask for what another already has."""
   log = Log(0, None)
-  config = _config(threshold=threshold, exchange_steps=exchange_steps)
+  config = layer_config(threshold=threshold, exchange_steps=exchange_steps)
   return layer.grow(KEY, cut(_PATCHES[0]), config, log), log.history
 
 
@@ -47,28 +41,6 @@ def patches(digits) -> jax.Array:
   _grow.cache_clear()
 
 
-def _mean_similarity(patches: jax.Array, filters: Filters) -> float:
-  return float(em.mean_similarity(em.e_step(patches, filters)))
-
-
-def _em(patches: jax.Array, filters: Filters, steps: int) -> Filters:
-  for _ in range(steps):
-    filters = em.m_step(em.e_step(patches, filters), filters, FLOOR)
-  return filters
-
-
-def _blobs(num_blobs: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-  """Blobs of equal size, v = 0.04, 10 a value apart; their centres [B, 16], and patches.
-
-  As many patches as of the digits, so that nothing is compiled anew.
-  """
-  rng = np.random.default_rng(num_blobs)
-  centers = 10 * rng.standard_normal((num_blobs, 16))
-  owner = np.arange(size) % num_blobs
-  patches = centers[owner] + 0.05 * rng.standard_normal((size, 16))
-  return centers, rng.permutation(patches).reshape(size, 4, 4, 1).astype(np.float32)
-
-
 # the number of filters
 
 
@@ -76,8 +48,8 @@ def _blobs(num_blobs: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 # three times v; a filter of two blobs, 10 a value apart, has v = 16 * 50 and similarities of -3.8.
 @pytest.mark.parametrize(("num_blobs", "threshold"), [(1, 0.0), (3, 0.0), (20, -2.0), (60, 0.0)])
 def test_growth_finds_the_number_of_blobs(num_blobs, threshold):
-  centers, patches = _blobs(num_blobs)
-  found = layer.grow(KEY, cut(jnp.asarray(patches)), _config(threshold=threshold))
+  centers, patches = blobs(num_blobs)
+  found = layer.grow(KEY, cut(jnp.asarray(patches)), layer_config(threshold=threshold))
   assert found.num_filters == num_blobs
   mean = np.asarray(found.mean).reshape(num_blobs, 16)
   distance = ((mean[:, None] - centers) ** 2).sum(axis=2)
@@ -95,9 +67,9 @@ def test_growth_finds_the_number_of_blobs(num_blobs, threshold):
 @pytest.mark.parametrize("offset", [-3e6, 1e6, 1e7])
 @pytest.mark.parametrize("exchange_steps", [0, 3])
 def test_growth_finds_blobs_far_from_0(offset, exchange_steps):
-  centers, patches = _blobs(20)
+  centers, patches = blobs(20)
   far = (patches * 20 + np.float32(offset)).astype(np.float32)
-  config = _config(threshold=-5.5, exchange_steps=exchange_steps)
+  config = layer_config(threshold=-5.5, exchange_steps=exchange_steps)
   found = layer.grow(KEY, cut(jnp.asarray(far)), config)
   assert found.num_filters == 20
   nearest = np.asarray(found.mean, np.float64).reshape(20, 1, 16) - offset - 20 * centers
@@ -107,9 +79,9 @@ def test_growth_finds_blobs_far_from_0(offset, exchange_steps):
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_growth_finds_blobs_of_any_scale(scale):
-  _, patches = _blobs(20)
+  _, patches = blobs(20)
   shift = -np.log(scale)  # Eq 1 falls by log(v) / 2.
-  config = _config(threshold=-2.0 + shift, variance_floor=1e-30)
+  config = layer_config(threshold=-2.0 + shift, variance_floor=1e-30)
   found = layer.grow(KEY, cut(jnp.asarray(patches * np.float32(scale))), config)
   assert found.num_filters == 20
   np.testing.assert_allclose(found.variance, 0.04 * scale**2, rtol=0.2)
@@ -119,7 +91,7 @@ def test_growth_finds_blobs_of_any_scale(scale):
 def test_values_whose_squares_are_beyond_float32_are_refused(given):
   maps = given(np.random.default_rng(0).normal(size=(200, 4, 4, 1)).astype(np.float32) * 1e19)
   with pytest.raises(ValueError, match="feature_maps: expected values whose squared distances"):
-    training.fit_layer(KEY, maps, _config(stride=1))
+    training.fit_layer(KEY, maps, layer_config(stride=1))
 
 
 def test_a_larger_threshold_never_gives_clearly_fewer_filters():
@@ -133,7 +105,7 @@ def test_a_larger_threshold_never_gives_clearly_fewer_filters():
 def test_growth_ends_with_few_patches_below_the_threshold_or_stalled():
   for threshold in (-1.0, -0.5):
     filters, history = _grow(threshold)
-    config = _config(threshold=threshold)
+    config = layer_config(threshold=threshold)
     assert [r.phase for r in history] == ["growth"] * len(history)
     assert [r.step for r in history] == list(range(len(history)))
     last = history[-config.patience - 1 :]
@@ -147,7 +119,7 @@ def test_growth_ends_where_filters_come_one_by_one(patches):
   counts = {}
   for min_growth in (0.0, 0.2):
     log = Log(0, None)
-    config = _config(threshold=-0.5, min_growth=min_growth, patience=2, tolerated_share=0.0)
+    config = layer_config(threshold=-0.5, min_growth=min_growth, patience=2, tolerated_share=0.0)
     layer.grow(KEY, cut(patches), config, log)
     counts[min_growth] = [r.num_filters for r in log.history]
   whole, early = counts[0.0], counts[0.2]
@@ -170,7 +142,7 @@ def test_what_growth_says_of_itself_is_true(patches):
 
 
 def test_growth_drops_filters_of_few_patches(patches):
-  config = _config(threshold=-1.0, min_patches=80, patience=2)
+  config = layer_config(threshold=-1.0, min_patches=80, patience=2)
   found = layer.grow(KEY, cut(patches), config)
   assert 5 < found.num_filters <= 4000 / 80
   # Counted before the last M-step: a filter may lose a few patches by it.
@@ -179,24 +151,24 @@ def test_growth_drops_filters_of_few_patches(patches):
 
 @pytest.mark.parametrize("max_filters", [1, 2, 30])
 def test_growth_respects_max_filters(patches, max_filters):
-  found = layer.grow(KEY, cut(patches), _config(threshold=-0.5, max_filters=max_filters))
+  found = layer.grow(KEY, cut(patches), layer_config(threshold=-0.5, max_filters=max_filters))
   assert found.num_filters == max_filters
 
 
 def test_growth_respects_max_growth_steps(patches):
   _, whole = _grow(-0.5)
   log = Log(0, None)
-  layer.grow(KEY, cut(patches), _config(threshold=-0.5, max_growth_steps=3), log)
+  layer.grow(KEY, cut(patches), layer_config(threshold=-0.5, max_growth_steps=3), log)
   assert [r.num_filters for r in log.history] == [r.num_filters for r in whole[:3]]
   assert len(whole) > 3
 
 
 def test_the_same_key_gives_the_same_filters(patches):
   first, _ = _grow(-0.5, exchange_steps=20)
-  again = layer.grow(KEY, cut(patches), _config(threshold=-0.5, exchange_steps=20))
+  again = layer.grow(KEY, cut(patches), layer_config(threshold=-0.5, exchange_steps=20))
   for a, b in zip(first, again, strict=True):
     np.testing.assert_array_equal(a, b)
-  other = layer.grow(jax.random.key(1), cut(patches), _config(threshold=-0.5))
+  other = layer.grow(jax.random.key(1), cut(patches), layer_config(threshold=-0.5))
   assert not np.array_equal(first.mean[0], other.mean[0])
 
 
@@ -209,18 +181,18 @@ def test_exchange_never_lowers_the_mean_similarity_and_keeps_the_number(patches)
   steps = [r for r in history if r.phase == "exchange"]
   assert len(steps) == 20
   assert {r.num_filters for r in steps} == {grown.num_filters} == {filters.num_filters}
-  means = [_mean_similarity(patches, grown), *(r.mean_similarity for r in steps)]
+  means = [mean_similarity(patches, grown), *(r.mean_similarity for r in steps)]
   # A bank is kept or bettered in the same sums; only the first comes from another bank's shape,
   # with 4,000 similarities summed in another order.
   assert means[1] >= means[0] - 1e-5
   assert (np.diff(means[1:]) >= 0).all()
   assert means[-1] > means[0] + 0.005  # It does something.
-  assert means[-1] == pytest.approx(_mean_similarity(patches, filters), abs=1e-5)
+  assert means[-1] == pytest.approx(mean_similarity(patches, filters), abs=1e-5)
 
 
 def test_quality_is_that_of_k_means_seeded_em(patches):
   filters, _ = _grow(-0.5, exchange_steps=20)
-  ours = _mean_similarity(patches, _em(patches, filters, 10))
+  ours = mean_similarity(patches, em_steps(patches, filters, 10))
   flat = np.asarray(patches).reshape(len(patches), -1)
   k_means = KMeans(filters.num_filters, n_init=1, random_state=0).fit(flat)
   mean = k_means.cluster_centers_.astype(np.float32)
@@ -230,54 +202,8 @@ def test_quality_is_that_of_k_means_seeded_em(patches):
     jnp.asarray(mean.reshape(-1, 4, 4, 1)),
     jnp.asarray(np.maximum(variance, FLOOR), jnp.float32),
   )
-  theirs = _mean_similarity(patches, _em(patches, seeded, 10))
+  theirs = mean_similarity(patches, em_steps(patches, seeded, 10))
   assert ours >= theirs - 0.02, (ours, theirs)  # 0.02: the issue's figure.
-
-
-def _exchange(patches, bank, *, num_steps, min_patches):
-  """The bank after some exchange steps, and what the last one tells."""
-  info = growth.unknown(bank.num_filters)
-  for step in range(num_steps):
-    bank, info = growth.exchange_step(
-      KEY,
-      np.int32(step),
-      cut(patches),
-      bank,
-      info,
-      np.float32(0.0),
-      FLOOR,
-      num_seeds=16,
-      em_steps=3,
-      min_patches=min_patches,
-    )
-  return bank, info
-
-
-def test_exchange_mends_a_bad_bank():
-  # Three filters on one of three blobs: exchange finds the other two, and EM alone does not.
-  centers, patches = _blobs(3)
-  patches = jnp.asarray(patches)
-  near = jnp.asarray(centers[:1] + 0.1 * np.arange(3)[:, None], jnp.float32).reshape(3, 4, 4, 1)
-  bank = Filters(near, jnp.full([3], 1.0, jnp.float32))
-  stuck = _mean_similarity(patches, _em(patches, bank, 20))
-  bank, info = _exchange(patches, bank, num_steps=3, min_patches=8)
-  assert info.num_filters == 3
-  # One filter a blob has a mean similarity of -1/2 - log(0.04) / 2 = 1.11.
-  assert stuck < 0.5 and float(info.mean_similarity) == pytest.approx(1.11, abs=0.05)
-
-
-def test_exchange_makes_no_filter_of_a_single_patch():
-  # Two blobs, of two filters each, and two patches far away: a filter of either would have no
-  # variance and gain most.
-  _, patches = _blobs(2, 400)
-  far = np.float32([40.0, -40.0]).repeat(16).reshape(2, 4, 4, 1)
-  patches = jnp.concatenate([jnp.asarray(patches), far])
-  bank = Filters(patches[:4], jnp.full(4, 0.04))
-  held = []
-  for min_patches in (1, 3):
-    found, _ = _exchange(patches, bank, num_steps=5, min_patches=min_patches)
-    held.append(int(np.asarray(em.e_step(patches, found).count).min()))
-  assert held[0] == 1 and held[1] > 1
 
 
 # banks
@@ -301,8 +227,8 @@ def test_a_bank_keeps_its_filters_when_resized(patches):
   for a, b in zip(back, filters, strict=True):
     np.testing.assert_array_equal(a, b)
   # Similarities are those of the born filters alone.
-  assert _mean_similarity(patches, bank) == pytest.approx(
-    _mean_similarity(patches, filters), rel=1e-5
+  assert mean_similarity(patches, bank) == pytest.approx(
+    mean_similarity(patches, filters), rel=1e-5
   )
 
 
@@ -318,37 +244,21 @@ def test_the_first_filter_is_a_patch_and_its_mean_distance(patches):
 # degenerate patches: banks, programs and shapes are small, as each shape is compiled
 
 
-def _small(size: int, **changes: int) -> tuple[np.random.Generator, LayerConfig]:
-  config = _config(exchange_steps=2, patience=1, em_steps=1, **changes)
-  return np.random.default_rng(size), config
-
-
-@pytest.mark.parametrize("size", [1, 5])
-def test_growth_of_fewer_patches_than_seeds(size):
-  rng, config = _small(size)
-  patches = rng.standard_normal((size, 4, 4, 1)).astype(np.float32)
-  found = layer.grow(KEY, cut(jnp.asarray(patches)), config)
-  assert 1 <= found.num_filters <= size
-  assert np.isfinite(found.mean).all() and np.isfinite(found.variance).all()
-  if size == 1:
-    np.testing.assert_allclose(found.mean, patches, atol=1e-6)
-    np.testing.assert_array_equal(found.variance, FLOOR)
+_SMALL = layer_config(exchange_steps=2, patience=1, em_steps=1)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1e3])
 def test_growth_of_identical_patches(value):
-  _, config = _small(40)
   patches = jnp.full([40, 4, 4, 1], value, jnp.float32)
-  found = layer.grow(KEY, cut(patches), config)
+  found = layer.grow(KEY, cut(patches), _SMALL)
   assert found.num_filters == 1
   np.testing.assert_allclose(found.mean[0], patches[0], rtol=1e-6)
   np.testing.assert_array_equal(found.variance, FLOOR)
 
 
 def test_growth_of_two_distinct_points():
-  rng, config = _small(40)
-  points = rng.standard_normal((2, 4, 4, 1)).astype(np.float32)
-  found = layer.grow(KEY, cut(jnp.asarray(np.tile(points, (20, 1, 1, 1)))), config)
+  points = np.random.default_rng(40).standard_normal((2, 4, 4, 1)).astype(np.float32)
+  found = layer.grow(KEY, cut(jnp.asarray(np.tile(points, (20, 1, 1, 1)))), _SMALL)
   assert found.num_filters == 2
   order = np.argsort(np.asarray(found.mean)[:, 0, 0, 0])
   expected = points[np.argsort(points[:, 0, 0, 0])]

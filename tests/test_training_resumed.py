@@ -1,18 +1,18 @@
-"""A training that goes on from any state that it told of ends with the same bits."""
+"""A training that goes on from any state that it told of ends with the same bits.
 
-import dataclasses
+It goes on by the programs that it began with, and so these are compiled in haste.
+"""
+
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import jax
 import numpy as np
 import pytest
 
 import nsn_jax
-from nsn_jax import NSN, LayerConfig, NetworkConfig, Record, TrainingState, training
+from nsn_jax import LayerConfig, NetworkConfig, TrainingState, training
+from tests.resuming import KEY, Trained, assert_same_bits, train
 
-KEY = jax.random.key(0)
 # Growth comes to more than it may, and is cut down; the iterations on a sample end by tolerance.
 BY_COORDINATES = LayerConfig(
   kernel=16,
@@ -58,37 +58,6 @@ PLAIN = (
 )
 
 
-class Trained(NamedTuple):
-  """One training, and all that it told on the way."""
-
-  images: np.ndarray
-  nsn: NSN
-  parts: list[NSN]
-  histories: list[list[Record]]
-  states: list[TrainingState]
-
-
-def _train(images: np.ndarray, config: NetworkConfig, **given: object) -> Trained:
-  parts: list[NSN] = []
-  histories: list[list[Record]] = []
-  states: list[TrainingState] = []
-
-  def on_layer(nsn: NSN, history: list[Record]) -> None:
-    parts.append(nsn)
-    histories.append([record._replace(seconds=0.0) for record in history])
-
-  nsn = nsn_jax.fit(
-    KEY,
-    images,
-    config,
-    on_begin=parts.append,
-    on_layer=on_layer,
-    on_state=states.append,
-    **given,
-  )
-  return Trained(images, nsn, parts, histories, states)
-
-
 @pytest.fixture(scope="module")
 def images(digits) -> np.ndarray:
   return np.round(digits[:300] * 255).astype(np.uint8)
@@ -98,18 +67,12 @@ def images(digits) -> np.ndarray:
 def by_coordinates(images) -> Trained:
   # Sixty-four values of each image, four times: coordinates are fewer.
   large = np.repeat(np.repeat(images, 2, axis=1), 2, axis=2)
-  return _train(large, NetworkConfig(layers=(BY_COORDINATES,), exact_decoders=False))
+  return train(large, NetworkConfig(layers=(BY_COORDINATES,), exact_decoders=False))
 
 
 @pytest.fixture(scope="module")
 def plain(images) -> Trained:
-  return _train(images, NetworkConfig(layers=PLAIN, whitening_epsilon=0.5, exact_decoders=False))
-
-
-def _assert_same_bits(a: NSN, b: NSN) -> None:
-  assert a.config == b.config and jax.tree.structure(a) == jax.tree.structure(b)
-  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-    np.testing.assert_array_equal(np.asarray(x).view(np.uint32), np.asarray(y).view(np.uint32))
+  return train(images, NetworkConfig(layers=PLAIN, whitening_epsilon=0.5, exact_decoders=False))
 
 
 def _steps(states: Sequence[TrainingState]) -> list[tuple[object, ...]]:
@@ -130,13 +93,13 @@ def _steps(states: Sequence[TrainingState]) -> list[tuple[object, ...]]:
 def _check_resumed(trained: Trained, index: int, path: pathlib.Path) -> None:
   state = trained.states[index]
   nsn_jax.save_state(path, state)
-  found = _train(
+  found = train(
     trained.images,
     trained.nsn.config,
     initial=trained.parts[state.layer],
     state=nsn_jax.load_state(path),
   )
-  _assert_same_bits(found.nsn, trained.nsn)
+  assert_same_bits(found.nsn, trained.nsn)
   assert found.histories == trained.histories[state.layer :]
   assert _steps(found.states) == _steps(trained.states[index + 1 :])
   for a, b in zip(found.states, trained.states[index + 1 :], strict=True):
@@ -183,9 +146,9 @@ def test_another_state_would_end_with_other_bits(by_coordinates, monkeypatch):
   filters = state.state.filters
   other = filters._replace(mean=np.asarray(filters.mean) * np.float32(1.01))
   changed = state._replace(state=state.state._replace(filters=other))
-  found = _train(by_coordinates.images, by_coordinates.nsn.config, state=changed)
+  found = train(by_coordinates.images, by_coordinates.nsn.config, state=changed)
   with pytest.raises(AssertionError):
-    _assert_same_bits(found.nsn, by_coordinates.nsn)
+    assert_same_bits(found.nsn, by_coordinates.nsn)
 
 
 def test_coordinates_of_another_basis_are_refused(by_coordinates, monkeypatch):
@@ -203,46 +166,8 @@ def test_coordinates_of_another_basis_are_refused(by_coordinates, monkeypatch):
       nsn_jax.fit(KEY, images, config, state=states[phase])
   # The last pass is on the patches themselves.
   found = nsn_jax.fit(KEY, images, config, state=states["em"])
-  _assert_same_bits(found, by_coordinates.nsn)
+  assert_same_bits(found, by_coordinates.nsn)
   em = states["em"].state
   narrow = em._replace(filters=em.filters._replace(mean=np.asarray(em.filters.mean)[:, 1:]))
   with pytest.raises(nsn_jax.StateError, match=r"expected filters \[16, 16, 1\]"):
     nsn_jax.fit(KEY, images, config, state=states["em"]._replace(state=narrow))
-
-
-_ON_A_MESH = """
-import jax, numpy as np
-jax.config.update("jax_num_cpu_devices", 4)
-import nsn_jax
-images, states = FILES
-layer = nsn_jax.LayerConfig(**LAYER)
-config = nsn_jax.NetworkConfig(layers=(layer,), exact_decoders=False)
-for devices, path in zip(DEVICES, states, strict=True):
-  state = nsn_jax.load_state(path)
-  mesh = jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
-  found = nsn_jax.fit(jax.random.key(0), np.load(images), config, state=state, mesh=mesh)
-  nsn_jax.save(path, found)
-"""
-
-
-def test_a_state_of_one_device_is_gone_on_from_on_a_mesh(images, tmp_path, run_python):
-  layer = dataclasses.replace(PLAIN[0], kernel=8, stride=8, rank=0, growth_patches=150)
-  trained = _train(images, NetworkConfig(layers=(layer,), exact_decoders=False))
-  np.save(tmp_path / "images.npy", images)
-  growth = next(s for s in trained.states if s.state.phase == "growth")
-  exchange = next(s for s in trained.states if s.state.phase == "exchange")
-  files = [str(tmp_path / "a"), str(tmp_path / "b")]
-  for path, state in zip(files, (growth, exchange), strict=True):
-    nsn_jax.save_state(path, state)
-  names = {
-    "FILES": (str(tmp_path / "images.npy"), files),
-    "LAYER": dataclasses.asdict(layer),
-    "DEVICES": (2, 4),
-  }
-  run_python("\n".join(f"{name} = {value!r}" for name, value in names.items()) + _ON_A_MESH)
-  for path in files:
-    found = nsn_jax.load(path)
-    _assert_same_bits(
-      dataclasses.replace(found, prior=None, contrast=None, fed=None),
-      dataclasses.replace(trained.nsn, prior=None, contrast=None, fed=None),
-    )

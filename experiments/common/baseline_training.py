@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import jax
 
 from experiments.common import judging, pictures, plots, provenance, runs, workdir
-from experiments.common.progress_line import EpochLine
+from experiments.common.epoch_line import EpochLine
 from nsn_jax import baselines, data
 from nsn_jax.metrics import evaluation
 

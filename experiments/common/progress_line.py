@@ -1,17 +1,15 @@
-"""How training shows itself: one live line on a terminal, a line now and then elsewhere."""
+"""How a training shows itself: one live line on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import TextIO
 
 import tqdm
 
 import nsn_jax
-from nsn_jax import baselines
-from nsn_jax.metrics import evaluation
 
-__all__ = ["EpochLine", "ProgressLine"]
+__all__ = ["ProgressLine"]
 
 #: Seconds between lines where there is no terminal, and between refreshes where there is one.
 _LOG_SECONDS = 15.0
@@ -112,39 +110,6 @@ class ProgressLine:
     """Takes the live line away."""
     if self._bar is not None:
       self._bar.close()
-
-
-class EpochLine:
-  """A bar over the steps of a baseline's epoch, and a line that stays for each epoch."""
-
-  def __init__(self, num_epochs: int):
-    self.num_epochs = num_epochs
-    self._bar: tqdm.tqdm | None = None
-
-  def __call__(self, at: baselines.EpochProgress) -> None:
-    """Shows how far the epoch is."""
-    if self._bar is None:
-      name = f"epoch {at.epoch + 1}/{self.num_epochs}"
-      self._bar = tqdm.tqdm(total=at.num_steps, desc=name, unit="step", leave=False, disable=None)
-    self._bar.set_postfix({key: f"{value:.3g}" for key, value in at.metrics.items()}, refresh=False)
-    self._bar.update(at.step - self._bar.n)
-
-  def epoch_done(self, row: Mapping[str, Any]) -> None:
-    """Says what an epoch came to."""
-    self.close()
-    parts = [f"epoch {row['epoch'] + 1}/{self.num_epochs}: {row['seconds']:.0f} s"]
-    parts += [f"{name} {value:.3g}" for name, value in row["metrics"].items()]
-    if row["collapsed"]:
-      parts.append(f"samples are nearly all alike (diversity {row['diversity']:.2f}): collapsed?")
-    print(", ".join(parts), flush=True)
-    if "scores" in row:
-      print(f"  {evaluation.Evaluation.from_row(row['scores']).row()}", flush=True)
-
-  def close(self) -> None:
-    """Takes the bar away."""
-    if self._bar is not None:
-      self._bar.close()
-      self._bar = None
 
 
 def _filters(count: int) -> str:

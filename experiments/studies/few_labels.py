@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import command_line, pictures, provenance, workdir
-from experiments.common.progress_line import EpochLine
+from experiments.common.epoch_line import EpochLine
 from nsn_jax import baselines, data
 from nsn_jax.pixel_range import to_signed
 

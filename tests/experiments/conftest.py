@@ -9,6 +9,7 @@ from experiments.common import finding, network_training
 from experiments.common.halves import halves
 from nsn_jax import data, metrics
 from nsn_jax.metrics import evaluation
+from tests import haste
 from tests.experiments import helpers
 
 
@@ -32,13 +33,14 @@ def finder() -> finding.Finder:
   """A quickly trained finder of digits."""
   images, labels = data.load("digits")
   part = halves(len(images)).first
-  classifier = metrics.train_classifier(
-    jax.random.key(1),
-    images[part],
-    labels[part],
-    num_epochs=8,
-    batch_size=32,
-    architecture=metrics.Architecture(channels=(12,), kernels=(7,), num_features=24),
-  )
+  with haste.compiled(in_haste=True, for_long=True):
+    classifier = metrics.train_classifier(
+      jax.random.key(1),
+      images[part],
+      labels[part],
+      num_epochs=8,
+      batch_size=32,
+      architecture=metrics.Architecture(channels=(12,), kernels=(7,), num_features=24),
+    )
   features = classifier.outputs(images[part]).features
   return finding.Finder(classifier, 0.0, features, metrics.feature_statistics(features))
