@@ -15,6 +15,7 @@ import scipy.stats
 from nsn_jax import budgets
 from nsn_jax import sampler as sampling
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
+from nsn_jax.decoders import Decoder, Features
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.sampler import decode, draw_weights, sample
@@ -192,6 +193,95 @@ def test_decode_moves_with_its_map():
   )
   # Rows 2 to 5 see the windows 0 to 2 alone, and a step of the map is two pixels.
   np.testing.assert_allclose(found[:, 2:6], other[:, 4:8], atol=1e-6)
+
+
+# decoders
+
+
+def _decoders(k: int, window: tuple[int, int, int]) -> dict[str, Decoder]:
+  """A linear one and a corrected one, of random numbers, that see a position and its neighbours."""
+  rng = np.random.default_rng(6)
+  size, num_features = 3, 4
+
+  def normal(*shape: int) -> jax.Array:
+    return jnp.asarray(rng.standard_normal(shape).astype(np.float32))
+
+  of = Features(normal(9 * k), normal(9 * k, num_features), context=3, logits=False)
+  basis = normal(size, *window)
+  one, each = ((normal(e, size), normal(e, num_features, size)) for e in (1, k))
+  return {
+    "linear": Decoder(of, normal(*window), basis, *one),
+    "corrected": Decoder(of, None, basis, *each),
+  }
+
+
+def _decoded_by_loops(
+  maps: np.ndarray, decoder: Decoder, mean: np.ndarray, stride: int
+) -> np.ndarray:
+  """In float64, the filter of each position its argmax."""
+  positions = maps.shape[:3]
+  padded = np.pad(maps.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+  center, projection, basis, bias, weight = (
+    np.asarray(x, np.float64)
+    for x in (
+      decoder.features.center,
+      decoder.features.projection,
+      decoder.basis,
+      decoder.bias,
+      decoder.weight,
+    )
+  )
+  patches = np.empty((*positions, *mean.shape[1:]))
+  for i, y, x in np.ndindex(*positions):
+    seen = (padded[i, y : y + 3, x : x + 3].ravel() - center) @ projection
+    j = int(maps[i, y, x].argmax())
+    expert, start = (j, mean[j]) if decoder.mean is None else (0, np.asarray(decoder.mean))
+    patches[i, y, x] = start + np.tensordot(bias[expert] + seen @ weight[expert], basis, 1)
+  return oracles.stitch_by_loops(patches, stride)
+
+
+@pytest.mark.parametrize("kind", ["linear", "corrected"])
+def test_decoders_equal_numpy_in_batches_of_any_size(kind):
+  n, k, window, stride = 6, 5, (3, 3, 2), 2
+  rng = np.random.default_rng(7)
+  maps = rng.random((n, 2, 3, k)).astype(np.float32)
+  mean = rng.standard_normal((k, *window)).astype(np.float32)
+  filters, decoder = Filters(jnp.asarray(mean), jnp.ones(k)), _decoders(k, window)[kind]
+  knobs = sampling._Knobs(np.float32(SHARP), np.float32(0.0), np.float32(1.5))
+  expected = 1.5 * _decoded_by_loops(maps, decoder, mean, stride)
+  for batch in (1, 2, n):
+    # What was asked for more than once is drawn once: a decoder's filter is one.
+    static = sampling._Static(LayerConfig(kernel=3, stride=stride), 3, False, batch)
+    found = _decode_layer(_keys(n), maps, filters, knobs, static, decoder)
+    # Sums of some dozens of products near 1, five deep, in float32.
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_a_corrected_filter_has_the_noise_of_its_variance():
+  # One position: a deviation of alpha beta sqrt(v_j / D) about the corrected mean.
+  n, k, window = 4000, 2, (2, 2, 1)
+  filters = Filters(jnp.zeros((k, *window)), jnp.array([4.0, 36.0]))
+  decoder = _decoders(k, window)["corrected"]
+  maps = np.zeros((n, 1, 1, k), np.float32)
+  maps[np.arange(n), 0, 0, np.arange(n) % 2] = 1.0  # even ones are of the first filter
+  knobs = sampling._Knobs(np.float32(SHARP), np.float32(0.5), np.float32(2.0))
+  layer = LayerConfig(kernel=2, stride=1)
+  noisy, plain = (
+    np.asarray(
+      _decode_layer(
+        _keys(n), maps, filters, knobs, sampling._Static(layer, 1, noise, n // 4), decoder
+      )
+    ).reshape(n, -1)
+    for noise in (True, False)
+  )
+  noise = noisy - plain
+  for j, deviation in enumerate((1.0, 3.0)):
+    # 2,000 x 4 numbers: a deviation's standard error is 1 / sqrt(16,000), five of them.
+    np.testing.assert_allclose(noise[j::2].std(), deviation, rtol=0.04)
+  # Of two deviations a correlation's standard error is 1.3 / sqrt(n): nearly four of them.
+  correlation = np.corrcoef(noise.T) - np.eye(4)
+  assert np.abs(correlation).max() < 5 / np.sqrt(n)
+  assert len(np.unique(noise[:, 0])) > 0.99 * n  # each of its own key
 
 
 # the shortcut
