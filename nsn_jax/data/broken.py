@@ -1,5 +1,6 @@
 """A few of many images may be broken: they are left out, counted and told. More are a mistake."""
 
+import contextlib
 from collections.abc import Callable, Generator, Iterable
 
 from nsn_jax.data.dataset import DataError, Piece, Progress
@@ -24,7 +25,7 @@ def with_spares(limit: int | None, count: int) -> int:
 
 
 def left_out(
-  pieces: Iterable[Piece],
+  pieces: Generator[Piece],
   begun: Progress,
   *,
   count: int,
@@ -35,7 +36,7 @@ def left_out(
   """Passes pieces on, and counts the broken items that they tell of.
 
   Args:
-    pieces: of the items after those that are done with.
+    pieces: of the items after those that are done with; closed when this ends, however it does.
     begun: what was decoded before.
     count: items of the whole split.
     place: names the split in what is told.
@@ -46,14 +47,16 @@ def left_out(
     DataError: where more than one in a hundred of the split is broken.
   """
   progress = begun
-  for piece in pieces:
-    progress = progress.after(piece)
-    if len(progress.broken) > _SHARE * count:
-      raise DataError(
-        f"{progress.broken[0][1]} ({len(progress.broken)} of {progress.seen} images are broken: "
-        f"more than {_SHARE:.0%} of all {count})"
-      )
-    yield piece
+  # Closed with this: what decodes them has threads, which would wait for the garbage collector.
+  with contextlib.closing(pieces):
+    for piece in pieces:
+      progress = progress.after(piece)
+      if len(progress.broken) > _SHARE * count:
+        raise DataError(
+          f"{progress.broken[0][1]} ({len(progress.broken)} of {progress.seen} images are broken: "
+          f"more than {_SHARE:.0%} of all {count})"
+        )
+      yield piece
   if progress.broken:
     names = listed(name_of(position) for position, _ in progress.broken)
     remark(

@@ -21,7 +21,7 @@ def _told(positions, count, begun=()):
   lines: list[str] = []
   passed = list(
     broken.left_out(
-      [piece],
+      (each for each in [piece]),
       Progress(len(begun), broken=tuple((p, f"no {p}") for p in begun)),
       count=count,
       place="x",

@@ -1,5 +1,6 @@
 """Images in folders: cropping, sizes, kinds, labels and splits, against hand-made files."""
 
+import gc
 import itertools
 import os
 import threading
@@ -323,6 +324,19 @@ def test_a_limit_hides_no_broken_folder(tmp_path):
   _folder_with_broken(tmp_path, 250, [0, 2, 4])
   with pytest.raises(data.DataError, match=r"\(3 of 3 images are broken: more than 1% of all 225"):
     data.load(f"folder:{tmp_path}", limit=1)
+
+
+def test_threads_end_with_what_asked_for_them(tmp_path):
+  """Not when the garbage collector comes."""
+  _folder_with_broken(tmp_path, 250, [0, 2, 4])
+  before = threading.active_count()
+  gc.disable()
+  try:
+    with pytest.raises(data.DataError, match="are broken") as raised:
+      data.load(f"folder:{tmp_path}")
+    assert threading.active_count() == before, raised
+  finally:
+    gc.enable()
 
 
 def test_no_more_than_ten_are_named(tmp_path, warnings, monkeypatch):

@@ -12,6 +12,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests import haste
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "experiments" / "colab.ipynb"
 
@@ -46,7 +48,8 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
   parameters[0].source = SETTINGS
   (imports,) = (index for index, cell in enumerate(notebook.cells) if "import jax\n" in cell.source)
   notebook.cells.insert(imports + 1, nbformat.v4.new_code_cell(SMALL))
-  with pytest.MonkeyPatch.context() as patch:
+  # It trains a judge and reads much with it.
+  with haste.compiled(in_haste=True, for_long=True), pytest.MonkeyPatch.context() as patch:
     patch.setenv("SOURCE", str(ROOT))
     patch.setenv("NSN_JAX_CACHE", str(folder / "cache"))  # Nobody else is to find that judge.
     patch.delenv("PYTHONPATH", raising=False)

@@ -79,7 +79,7 @@ def test_what_is_given_back_is_the_image(name):
   changes = {"num_layers": 1, "width": 8} if name == "pixelcnnae" else {"width": 4}
   model = baselines.make(name, (6, 6, 1), latent=2, encoder_width=4, learning_rate=0.01, **changes)
   batch = to_signed(pictures)
-  state = trained(model, begun(model), batch, 250)
+  state = trained(model, begun(model), batch, 500)
   found = np.asarray(from_signed(jax.jit(model.reconstruct)(KEY, state, batch)))
   right = np.abs(found.astype(int) - pictures) < 64
   assert right.mean() > 0.98
