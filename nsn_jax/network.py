@@ -13,7 +13,7 @@ from nsn_jax import budgets, checks
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.decoders import Decoder, check_decoder
 from nsn_jax.filters import Filters, check_filters, feature_map
-from nsn_jax.patches import extract_patches, num_positions
+from nsn_jax.patches import covered_size, extract_patches, num_positions
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.placement import AXIS, P, Placement, local_place
 from nsn_jax.prior import Prior
@@ -26,6 +26,7 @@ __all__ = [
   "check_images",
   "check_sound",
   "check_trained",
+  "decoded_sizes",
   "encode",
   "first_map",
   "layer_map",
@@ -102,6 +103,15 @@ def map_sizes(size: Sequence[int], layers: tuple[LayerConfig, ...]) -> list[tupl
     )
     sizes.append(size)
   return sizes
+
+
+def decoded_sizes(size: Sequence[int], layers: tuple[LayerConfig, ...]) -> list[tuple[int, int]]:
+  """Sizes (h, w) that a map of the last of some layers decodes to: of pixels, then of each map."""
+  sizes = [(size[0], size[1])]
+  for layer in reversed(layers):
+    h, w = (covered_size(side, layer.kernel, layer.stride) for side in sizes[-1])
+    sizes.append((h, w))
+  return sizes[::-1]
 
 
 def layer_map(maps: jax.Array, filters: Filters, layer: LayerConfig) -> jax.Array:

@@ -26,8 +26,8 @@ from nsn_jax import budgets, checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
 from nsn_jax.decoders import Decoder, corrections, features, from_coordinates, linear_patches
 from nsn_jax.filters import Filters
-from nsn_jax.network import NSN, Contrast, check_trained
-from nsn_jax.patches import covered_size, overlap_count, stitch_patches, sum_patches
+from nsn_jax.network import NSN, Contrast, check_trained, decoded_sizes
+from nsn_jax.patches import overlap_count, stitch_patches, sum_patches
 from nsn_jax.placement import AXIS, P, Placement, local_place
 from nsn_jax.prior import draw_maps
 from nsn_jax.whitening import Whitening, unwhiten
@@ -288,7 +288,7 @@ def _decode_group(
   decoders = _decoders(nsn, decoder, top)[lowest : top + 1]
   noise_keys, decode_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
   last = len(used) - 1
-  if feature_map is None and share is not None:
+  if share is not None:  # and no map
     drawn = draw_maps(noise_keys, used[last], share, temperature)
     decoded = jnp.asarray(knobs[last].beta) * drawn
     decoded = _decode(decode_keys, decoded, used[:last], knobs, static, decoders)
@@ -352,21 +352,18 @@ class _Group(NamedTuple):
 def _group(nsn: NSN, size: tuple[int, int], lowest: int, top: int, num_samples: int) -> _Group:
   """By what a sample takes on the way down from a map of this size."""
   budget, held, patches = budgets.of_backend(), 1, []
-  for index in range(top, lowest - 1, -1):
-    layer, filters = nsn.config.layers[index], nsn.filters[index]
-    positions, k = size[0] * size[1], filters.num_filters
-    held = max(held, positions * max(k, layer.num_features))
-    patches.append(positions * max(k, filters.num_values))
-    size = (
-      covered_size(size[0], layer.kernel, layer.stride),
-      covered_size(size[1], layer.kernel, layer.stride),
-    )
+  layers = nsn.config.layers[lowest : top + 1]
+  maps = decoded_sizes(size, layers)[1:]
+  for (h, w), layer, filters in zip(maps, layers, nsn.filters[lowest : top + 1], strict=True):
+    k = filters.num_filters
+    held = max(held, h * w * max(k, layer.num_features))
+    patches.append(h * w * max(k, filters.num_values))
   most = max(budget.group_values // held, budgets.IMAGES_AT_ONCE)
   most = 1 << (most.bit_length() - 1)  # with many divisors
   if num_samples < most:
     step = _FILLED_FROM if num_samples > _FILLED_FROM else 1
     most = -(-num_samples // step) * step
-  limits = [max(budget.sample_values // values, 1) for values in reversed(patches)]
+  limits = [max(budget.sample_values // values, 1) for values in patches]
   return _Group(most, tuple(_divisor(most, limit) for limit in limits))
 
 
@@ -548,10 +545,7 @@ def decode(
     checks.integer("stop_layer", stop_layer, 0, top - 1)
     lowest = int(stop_layer) + 1
   if nsn.whitening is not None and lowest == 0:
-    height, width = feature_map.shape[1:3]
-    for step in reversed(nsn.config.layers[: top + 1]):
-      height = covered_size(height, step.kernel, step.stride)
-      width = covered_size(width, step.kernel, step.stride)
+    height, width = decoded_sizes(feature_map.shape[1:3], nsn.config.layers[: top + 1])[0]
     limit = nsn.whitening.mean.shape
     if height > limit[0] or width > limit[1]:
       raise ValueError(

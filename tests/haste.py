@@ -60,7 +60,7 @@ def _is_possible() -> bool:
   return bool(_OPTIONS) and jax.default_backend() == "cpu"
 
 
-def flags() -> str:
+def _flags() -> str:
   """XLA_FLAGS of a process whose programs are to be compiled in haste."""
   own = [f"--{name}={str(value).lower()}" for name, value in _options().items()]
   # The last one counts: what a user has set stays.
@@ -78,7 +78,7 @@ def _compile(in_haste: bool | None, for_long: bool) -> None:
   # JAX has no public way to give a whole process an option once XLA has begun.
   compiler.get_compile_options = _in_haste if in_haste and possible else _compile_options
   if in_haste and possible:
-    os.environ["XLA_FLAGS"] = flags()
+    os.environ["XLA_FLAGS"] = _flags()
   elif _xla_flags is not None:
     os.environ["XLA_FLAGS"] = _xla_flags
   else:

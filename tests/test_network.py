@@ -9,7 +9,7 @@ import pytest
 
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.filters import Filters
-from nsn_jax.network import NSN, encode, map_sizes
+from nsn_jax.network import NSN, decoded_sizes, encode, map_sizes
 from nsn_jax.whitening import Whitening, fit_whitening
 
 MNIST = ((4, 2), (3, 2), (6, 1))
@@ -161,3 +161,13 @@ def test_a_network_is_a_pytree_with_a_static_config():
   assert hash(nsn.config) == hash(_network(MNIST, 1).config)
   assert tree == jax.tree.structure(_network(MNIST, 1))
   assert tree != jax.tree.structure(_network(((4, 2), (3, 2), (3, 1)), 1))
+
+
+def test_sizes_downwards_are_those_upwards():
+  layers = tuple(LayerConfig(kernel=k, stride=s) for k, s in ((4, 2), (3, 2), (6, 1)))
+  pixels, *maps = decoded_sizes((1, 1), layers)
+  assert pixels == (28, 28)  # the paper's three layers of MNIST
+  assert maps == map_sizes((28, 28), layers) == [(13, 13), (6, 6), (1, 1)]
+  # A map that is not square, and no layer at all.
+  assert decoded_sizes((1, 2), layers)[0] == (28, 32)
+  assert decoded_sizes((3, 2), ()) == [(3, 2)]

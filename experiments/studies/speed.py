@@ -30,8 +30,7 @@ import nsn_jax
 from experiments.common import command_line, provenance, tables
 from experiments.paper import layouts
 from nsn_jax import data, em, numerics
-from nsn_jax.network import map_sizes
-from nsn_jax.patches import covered_size
+from nsn_jax.network import decoded_sizes, map_sizes
 
 __all__ = [
   "READ",
@@ -150,24 +149,17 @@ def sample_products(nsn: nsn_jax.NSN) -> float:
   the product w @ mu that Eq 4-5 have; it is counted all the same.
   """
   total, fed = 0.0, nsn.fed or (None,) * nsn.num_layers
-  for side, filters, decoder in zip(_sides(nsn), nsn.filters, fed, strict=True):
+  sizes = decoded_sizes((1, 1), nsn.config.layers)[1:]
+  for (h, w), filters, decoder in zip(sizes, nsn.filters, fed, strict=True):
     each = filters.num_filters * filters.num_values
     if decoder is not None:
       of, (_, num_features, size) = decoder.features, decoder.weight.shape
       each = of.projection.size + num_features * size + size * filters.num_values
       each += 0 if of.position is None else of.position.size
-    total += side**2 * each
+    total += h * w * each
   if nsn.whitening is not None:
     total += math.prod(nsn.whitening.inverse.shape)
   return total
-
-
-def _sides(nsn: nsn_jax.NSN) -> list[int]:
-  """Side of each layer's map in a sample, whose last map is one position."""
-  found = [1]
-  for layer in reversed(nsn.config.layers[1:]):
-    found.append(covered_size(found[-1], layer.kernel, layer.stride))
-  return found[::-1]
 
 
 def sampling(nsn: nsn_jax.NSN, num_samples: int, rate: float) -> dict[str, Any]:

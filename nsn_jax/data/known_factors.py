@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from nsn_jax import checks, pixel_range
 
@@ -132,6 +131,8 @@ def render(prototypes: npt.NDArray | jax.Array, factors: Factors) -> npt.NDArray
 
 def _spline(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
   """Cubic splines through images [P, H, W, C], laid out finer: [P, h, w, C] in [0, 1]."""
+  from scipy import ndimage  # Here, because it takes a quarter of a second to import.
+
   scales = [((side - 1) * _FINER + 1) / side for side in images.shape[1:3]]
   fine = ndimage.zoom(images.astype(np.float64), (1, *scales, 1), order=3, mode="mirror")
   return np.clip(fine, 0.0, 1.0).astype(np.float32)

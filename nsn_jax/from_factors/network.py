@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from nsn_jax import checks
-from nsn_jax.baselines import encoder_decoder, networks
+from nsn_jax.baselines import encoder_decoder, networks, teaching
 from nsn_jax.data import Factors
 from nsn_jax.pixel_range import to_signed
 
@@ -114,7 +114,7 @@ class FactorNetwork:
 
   @property
   def _optimizer(self) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(self.learning_rate, self.num_steps))
+    return teaching.adam(self.learning_rate, self.num_steps)
 
   def init(self, key: jax.Array, factors: Factors, images: jax.Array) -> FactorState:
     """A state that has not learnt: it makes the mean image of any factors.
@@ -126,8 +126,6 @@ class FactorNetwork:
     """
     scales = jnp.stack([factors.widths, factors.thicknesses], axis=1)
     deviations = scales.std(axis=0)
-    # A pixel that is always black should not be out of reach.
-    base = jnp.arctanh(0.99 * (images.astype(jnp.float32).mean(axis=0) / 127.5 - 1))
     sizes = Inputs(*(jnp.zeros((1, size)) for size in (self.num_identities, 2, 2)))
     params = self._streams.init(key, sizes)
     return FactorState(
@@ -136,7 +134,7 @@ class FactorNetwork:
       scales.mean(axis=0),
       # All alike up to the rounding of their mean.
       jnp.where(deviations > 1e-5, deviations, 1.0),
-      base,
+      teaching.begun_at_mean(images),
     )
 
   def inputs(self, state: FactorState, factors: Factors) -> Inputs:

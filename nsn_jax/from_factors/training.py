@@ -1,7 +1,6 @@
 """The loop that trains a `FactorNetwork`, and its images."""
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,18 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nsn_jax import checks
+from nsn_jax.baselines import teaching
+from nsn_jax.baselines.teaching import OnStep
 from nsn_jax.data import Factors, known_factors
 from nsn_jax.from_factors.network import FactorNetwork, FactorState, Inputs
 from nsn_jax.pixel_range import from_signed
 
 __all__ = ["OnStep", "generate", "train"]
 
-#: Called now and then with (steps done, num_steps, loss of the last one).
-OnStep = Callable[[int, int, float], None]
-
 #: Images that are made at a time.
 _AT_ONCE = 256
-_REPORTED = 50
 
 
 def train(
@@ -61,19 +58,14 @@ def train(
   init_key, batch_key = jax.random.split(key)
   factors, pixels = jax.tree.map(jnp.asarray, factors), jnp.asarray(images)
   state = _init(init_key, factors, pixels, model=model)
-  for step in range(model.num_steps):
-    random = jax.random.fold_in(batch_key, step)
-    state, loss = _step(random, state, factors, pixels, model=model)
-    done = step + 1
-    if done % _REPORTED and done != model.num_steps:
-      continue
-    if not np.isfinite(loss):
-      raise FloatingPointError(
-        f"the loss is {loss} after {done} steps: try a learning_rate below {model.learning_rate}"
-      )
-    if progress is not None:
-      progress(done, model.num_steps, float(loss))
-  return state
+  return teaching.run(
+    batch_key,
+    lambda key, state: _step(key, state, factors, pixels, model=model),
+    state,
+    num_steps=model.num_steps,
+    learning_rate=model.learning_rate,
+    progress=progress,
+  )
 
 
 def generate(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -12,14 +11,12 @@ import numpy as np
 import optax
 
 from nsn_jax import checks, pixel_range
-from nsn_jax.baselines import networks
+from nsn_jax.baselines import networks, teaching
+from nsn_jax.baselines.teaching import OnStep
 from nsn_jax.metrics import inputs
 from nsn_jax.metrics.classifier.network import Classifier, look
 
 __all__ = ["Inverter", "OnStep", "train_inverter", "unexplained"]
-
-#: Called now and then with (steps done, num_steps, loss of the last one).
-OnStep = Callable[[int, int, float], None]
 
 #: Of leaky ReLU, as Dosovitskiy & Brox have it.
 _SLOPE = 0.3
@@ -29,7 +26,6 @@ _INIT = nn.initializers.variance_scaling(8.0, "fan_in", "normal")
 _MEASURED, _AT_ONCE = 5_000, 500
 #: Of the largest deviation of a layer: a unit of less tells nothing, and would count as others do.
 _LEAST_SHARE = 0.05
-_REPORTED = 50
 
 
 class _Decoder(nn.Module):
@@ -172,26 +168,19 @@ def train_inverter(
   means, deviations = _moments(classifier, images, layer)
   decoder = _Decoder(classifier.image_shape, width)
   params = decoder.init(init_key, deviations[None])
-  # A pixel that is always black should not be out of reach.
-  base = jnp.arctanh(0.99 * (jnp.asarray(images[:_MEASURED]).mean(axis=0) / 127.5 - 1))
+  base = teaching.begun_at_mean(images[:_MEASURED])
   inverter = Inverter(params, deviations, means, base, layer, classifier.image_shape, width)
   recipe = _Recipe(num_steps, batch_size, learning_rate)
-  moments = _optimizer(recipe).init(params)
+  moments = teaching.adam(learning_rate, num_steps).init(params)
   pixels = jnp.asarray(images)
-  for step in range(num_steps):
-    random = jax.random.fold_in(batch_key, step)
-    inverter, moments, loss = _step(
-      random, inverter, moments, classifier, pixels, feature_weight, recipe=recipe
-    )
-    done = step + 1
-    if done % _REPORTED and done < num_steps:
-      continue
-    if not np.isfinite(loss):
-      raise FloatingPointError(
-        f"the loss is {loss} after {done} steps: try a learning_rate below {learning_rate}"
-      )
-    if progress is not None:
-      progress(done, num_steps, float(loss))
+  inverter, _ = teaching.run(
+    batch_key,
+    lambda key, state: _step(key, *state, classifier, pixels, feature_weight, recipe=recipe),
+    (inverter, moments),
+    num_steps=num_steps,
+    learning_rate=learning_rate,
+    progress=progress,
+  )
   return inverter
 
 
@@ -225,10 +214,6 @@ class _Recipe(NamedTuple):
   learning_rate: float
 
 
-def _optimizer(recipe: _Recipe) -> optax.GradientTransformation:
-  return optax.adam(optax.cosine_decay_schedule(recipe.learning_rate, recipe.num_steps))
-
-
 @functools.partial(jax.jit, static_argnames="recipe", donate_argnames=("moments",))
 def _step(
   key: jax.Array,
@@ -239,7 +224,7 @@ def _step(
   feature_weight: float,
   *,
   recipe: _Recipe,
-) -> tuple[Inverter, optax.OptState, jax.Array]:
+) -> tuple[tuple[Inverter, optax.OptState], jax.Array]:
   """One step of Adam on images uint8 [N, H, W, C]; returns the loss before it."""
   batch = images[jax.random.randint(key, (recipe.batch_size,), 0, len(images))]
   real = pixel_range.to_signed(batch)
@@ -252,9 +237,10 @@ def _step(
     return of_pixels + feature_weight * of_features
 
   value, gradient = jax.value_and_grad(loss)(inverter.params)
-  updates, moments = _optimizer(recipe).update(gradient, moments)
+  adam = teaching.adam(recipe.learning_rate, recipe.num_steps)
+  updates, moments = adam.update(gradient, moments)
   params = optax.apply_updates(inverter.params, updates)
-  return dataclasses.replace(inverter, params=params), moments, value
+  return (dataclasses.replace(inverter, params=params), moments), value
 
 
 def _moments(
