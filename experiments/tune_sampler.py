@@ -2,12 +2,13 @@
 
     python -m experiments.tune_sampler --dataset=mnist --model=runs/mnist/model.safetensors
 
-Coordinate search over gamma (a number a layer), temperature, alpha and the number of draws, each
-with the contrast that is found for it without labels (`nsn_jax.find_contrast`). Settings are ranked
-by the finder (`experiments.common.finding`), a classifier of another architecture and seed than the
-judge, trained on half of the training images: the lowest FID against that half wins, where
-FID is raised by as many hundredths as precision and recall are below 0.9 each. The judge has no
-part in it; the last line is its score of the setting that was found. What has no labels is found
+Coordinate search over gamma (a number a layer), temperature, beta of the first layer, alpha and the
+number of draws, each with the contrast that is found for it without labels
+(`nsn_jax.find_contrast`), to which beta is relative. Settings are ranked by the finder
+(`experiments.common.finding`), a classifier of another architecture and seed than the judge,
+trained on half of the training images: the lowest FID against that half wins, where FID is raised
+by as many hundredths as precision and recall are below 0.9 each. The judge has no part in it; the
+last line is its score of the setting that was found. What has no labels is found
 and scored by classifiers of labelled scenes (`--scenes`).
 """
 
@@ -27,7 +28,7 @@ from nsn_jax import SamplerConfig
 from nsn_jax.metrics import evaluation
 from nsn_jax.pixel_range import to_uint8
 
-__all__ = ["KNOBS", "Knob", "Settings", "candidates", "factors", "search", "values"]
+__all__ = ["KNOBS", "Knob", "Settings", "candidates", "factors", "of_pixels", "search", "values"]
 
 #: From the best setting so far to those to try.
 Settings = Callable[[SamplerConfig], list[SamplerConfig]]
@@ -44,6 +45,24 @@ def values(name: str, *tried: Any) -> Knob:
     ]
 
   return lambda _: iter([settings])
+
+
+def of_pixels(name: str, *tried: float) -> Knob:
+  """The field `name` of the first layer, which decodes to pixels, at these values."""
+
+  def knob(num_layers: int) -> Iterator[Settings]:
+    def settings(best: SamplerConfig) -> list[SamplerConfig]:
+      present, *above = best.per_layer(name, num_layers)
+      found = []
+      for value in tried:
+        changed: dict[str, Any] = {name: (value, *above)}
+        if value != present:
+          found.append(dataclasses.replace(best, **changed))
+      return found
+
+    return iter([settings])
+
+  return knob
 
 
 def factors(name: str, *tried: float) -> Knob:
@@ -68,6 +87,7 @@ def factors(name: str, *tried: float) -> Knob:
 KNOBS: tuple[Knob, ...] = (
   factors("gamma", 0.25, 0.5, 0.7, 1.4, 2.0, 4.0),
   values("temperature", 0.85, 1.0, 1.15, 1.3),
+  of_pixels("beta", 0.9, 1.0, 1.1, 1.2),
   values("alpha", 0.0, 0.1, 0.2, 0.35),
   values("num_draws", 1, 2, 3),
 )

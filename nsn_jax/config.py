@@ -145,7 +145,8 @@ class SamplerConfig:
       images; too large: no diversity.
     num_draws: T, draws with replacement from p (Eq 4). 1 is sharpest.
     alpha: pixel randomness, the share of each filter's deviation that is drawn (Eq 5).
-    beta: contrast of the decoded patches, relative to the network's own (`NSN.contrast`).
+    beta: contrast of the decoded patches, relative to the network's own (`NSN.contrast`), which is
+      found at 1.
     prior: what sampling starts from: "noise", N(0, I) over the last layer's filters, as the paper
       does; or "mixture", these in proportion to the images that they hold, and their factors.
     temperature: of the factors that the mixture draws; 0 for none.
@@ -219,6 +220,8 @@ class NetworkConfig:
     whitening_epsilon: epsilon of the channel-wise ZCA whitening; None for plain images.
     sampler: the sampler's defaults for this network.
     exact_decoders: whether decoders for real images' maps are fitted, as filling uses them.
+    contrast_directions: B, leading directions of the training images that have a contrast each
+      (`nsn_jax.gains`); 0 for one contrast of all.
     num_shards: S, logical shards that training cuts the images into, whatever the number of devices
       (`nsn_jax.placement`). What is found depends on it to the bit, on the devices not. A device
       holds at least two.
@@ -228,6 +231,7 @@ class NetworkConfig:
   whitening_epsilon: float | None = None
   sampler: SamplerConfig = SamplerConfig()
   exact_decoders: bool = True
+  contrast_directions: int = 0
   num_shards: int = NUM_SHARDS
 
   def __post_init__(self) -> None:
@@ -246,6 +250,8 @@ class NetworkConfig:
       object.__setattr__(self, "whitening_epsilon", epsilon)
     checks.instance("sampler", self.sampler, SamplerConfig)
     checks.instance("exact_decoders", self.exact_decoders, bool)
+    checks.integer("contrast_directions", self.contrast_directions, 0)
+    object.__setattr__(self, "contrast_directions", int(self.contrast_directions))
     checks.integer("num_shards", self.num_shards, 2)
     object.__setattr__(self, "num_shards", int(self.num_shards))
     for name in ("gamma", "num_draws", "alpha", "beta"):

@@ -2,7 +2,8 @@
 
 Stitching averages draws that do not know of each other, and so loses variance. What is missing is
 one number: decoded pixels, about the mean image, are multiplied by it so that the clipped samples'
-pixels vary as much, over images, as the training images' do. The paper sets beta by hand.
+pixels vary as much, over images, as the training images' do. The paper sets beta by hand. Where a
+network is configured so, it is a number for each leading direction (`nsn_jax.gains`).
 """
 
 import dataclasses
@@ -12,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from nsn_jax import checks
 from nsn_jax.config import SamplerConfig
+from nsn_jax.gains import find_gains
 from nsn_jax.network import NSN, Contrast, check_images
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.sampler import sample
@@ -24,6 +27,8 @@ _IMAGES, _TRAINING_IMAGES = 1_000, 10_000
 #: Factors that are tried, then halvings of the interval in which the spread is reached.
 _FACTORS = np.geomspace(0.1, 10.0, 47)
 _HALVINGS = 8
+#: Values of the training images that directions are found of, at most.
+_DIRECTION_VALUES = 1 << 25
 
 
 def spread(images: npt.NDArray | jax.Array) -> float:
@@ -47,21 +52,34 @@ def find_contrast(
     key: PRNG key.
     nsn: the network, whole; what contrast it has does not matter.
     images: the training images, [N, H, W, C], uint8, or float in [0, 1].
-    sampler: of the samples; by default the network's own.
+    sampler: of the samples; by default the network's own. Its beta is taken as 1, as that is
+      relative to what is found.
 
   Returns:
     The mean image and the least factor, from 0.1 to 10, that reaches the training images' spread;
     where none does, as images saturate first, the one that comes nearest; and 1 where samples are
-    all alike.
+    all alike. With `config.contrast_directions`, each direction's gain, and the others' as factor.
 
   Raises:
     ValueError: for arguments that are not as above.
   """
   images = check_images(nsn, images)
+  if sampler is None:
+    sampler = nsn.config.sampler
+  checks.instance("sampler", sampler, SamplerConfig)
+  sampler = dataclasses.replace(sampler, beta=1.0)
   some = np.asarray(to_unit(jnp.asarray(images[compared_rows(len(images))])))
   mean = some.mean(axis=0) if nsn.whitening is None else np.asarray(nsn.whitening.mean)
   plain = dataclasses.replace(nsn, contrast=None)
   about = np.asarray(sample(key, plain, _IMAGES, sampler)) - mean
+  center = jnp.asarray(mean, jnp.float32)
+  if nsn.config.contrast_directions:
+    # Of so many as are a batch of them: the directions' search holds several copies.
+    few = some[:: -(-some.size // _DIRECTION_VALUES)]
+    factor, gains = find_gains(
+      jax.random.fold_in(key, 1), about, mean, few, nsn.config.contrast_directions
+    )
+    return Contrast(jnp.float32(factor), center, gains)
   wanted = spread(some)
 
   def reached(factor: float) -> float:
@@ -79,4 +97,4 @@ def find_contrast(
       middle = np.sqrt(low * high)
       low, high = (middle, high) if reached(middle) < wanted else (low, middle)
     found = float(np.sqrt(low * high))
-  return Contrast(jnp.float32(found), jnp.asarray(mean, jnp.float32))
+  return Contrast(jnp.float32(found), center)

@@ -13,6 +13,7 @@ from nsn_jax import budgets, checks
 from nsn_jax.config import LayerConfig, NetworkConfig
 from nsn_jax.decoders import Decoder, check_decoder
 from nsn_jax.filters import Filters, check_filters, feature_map
+from nsn_jax.gains import Gains, check_gains
 from nsn_jax.patches import covered_size, extract_patches, num_positions
 from nsn_jax.pixel_range import to_unit
 from nsn_jax.placement import AXIS, P, Placement, local_place
@@ -41,10 +42,12 @@ class Contrast(NamedTuple):
   Attributes:
     factor: float32 [], above 0.
     center: the mean image, float32 [H, W, C].
+    gains: of the leading directions, relative to the factor; None for none.
   """
 
   factor: jax.Array
   center: jax.Array
+  gains: Gains | None = None
 
 
 @functools.partial(
@@ -244,7 +247,7 @@ def _check_completion(name: str, nsn: NSN) -> None:
         check_decoder(f"{name}.{field}[{index}]", decoder, filters)
   if nsn.contrast is not None:
     checks.instance(f"{name}.contrast", nsn.contrast, Contrast)
-    factor, center = nsn.contrast
+    factor, center, gains = nsn.contrast
     if factor.shape != () or not factor > 0:
       raise ValueError(f"{name}.contrast.factor: expected one number above 0, got {factor}")
     channels = nsn.filters[0].mean.shape[-1]
@@ -252,6 +255,9 @@ def _check_completion(name: str, nsn: NSN) -> None:
       raise ValueError(
         f"{name}.contrast.center: expected [H, W, {channels}], got {list(center.shape)}"
       )
+    if gains is not None:
+      checks.instance(f"{name}.contrast.gains", gains, Gains)
+      check_gains(f"{name}.contrast.gains", gains, tuple(center.shape))
 
 
 def _check_whitening(name: str, whitening: Any, config: NetworkConfig) -> int:

@@ -26,6 +26,7 @@ from nsn_jax import budgets, checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
 from nsn_jax.decoders import Decoder, corrections, features, from_coordinates, linear_patches
 from nsn_jax.filters import Filters
+from nsn_jax.gains import with_gains
 from nsn_jax.network import NSN, Contrast, check_trained, decoded_sizes
 from nsn_jax.patches import overlap_count, stitch_patches, sum_patches
 from nsn_jax.placement import AXIS, P, Placement, local_place
@@ -226,11 +227,17 @@ def _decode(
 
 
 def _to_pixels(decoded: jax.Array, nsn: NSN, contrast: Contrast | None) -> jax.Array:
-  """Un-whitens; a patch smaller than the images is taken from the middle of a mean image."""
+  """Un-whitens; a patch smaller than the images is taken from the middle of a mean image.
+
+  Directions are of whole images: what is of another size has the contrast's factor alone.
+  """
   pixels = decoded if nsn.whitening is None else _unwhitened(decoded, nsn.whitening)
   if contrast is None:
     return pixels
   size, (height, width) = contrast.center.shape, pixels.shape[1:3]
+  if contrast.gains is not None and (height, width) == size[:2]:
+    about = with_gains(pixels - contrast.center, contrast.gains)
+    return contrast.center + contrast.factor * about
   if height > size[0] or width > size[1]:  # without whitening maps may be of any size
     center = jnp.mean(contrast.center, axis=(0, 1))
   else:

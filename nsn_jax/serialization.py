@@ -16,6 +16,7 @@ from nsn_jax import checks, files, network
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
 from nsn_jax.decoders import Decoder, Features
 from nsn_jax.filters import Factors, Filters
+from nsn_jax.gains import Gains
 from nsn_jax.network import NSN, Contrast
 from nsn_jax.prior import Prior
 from nsn_jax.whitening import Whitening
@@ -148,7 +149,10 @@ def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig, seen: str) 
     classes = take("prior.class_share") if "prior.class_share" in arrays else None
     prior = Prior(take("prior.share"), classes)
   if "contrast.factor" in arrays:
-    contrast = Contrast(take("contrast.factor"), take("contrast.center"))
+    gains = None
+    if "contrast.gains.gain" in arrays:
+      gains = Gains(*(take(f"contrast.gains.{field}") for field in Gains._fields))
+    contrast = Contrast(take("contrast.factor"), take("contrast.center"), gains)
   found: dict[str, tuple[Decoder | None, ...] | None] = dict.fromkeys(_DECODERS)
   for name, each in (json.loads(seen) if seen else {}).items():
     if name not in found:
