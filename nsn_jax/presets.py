@@ -108,7 +108,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.86, -1.35, -0.7),
     0.5,
-    SamplerConfig(gamma=(400.0, 100.0, 140.0), beta=_MORE, prior="mixture", temperature=1.1),
+    SamplerConfig(gamma=(400.0, 100.0, 140.0), beta=_MORE, prior="mixture"),
     (_BEST_FIRST, _BEST_MIDDLE, _BEST_TOP),
     contrast_directions=_DIRECTIONS,
   ),
