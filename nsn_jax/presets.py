@@ -146,7 +146,7 @@ _PRESETS = {
     _WINDOWS_28,
     (-0.5, -1.3, -0.5),
     1.0,
-    SamplerConfig(gamma=(400.0, 100.0, 140.0), beta=_MORE, prior="mixture", temperature=1.15),
+    SamplerConfig(gamma=(400.0, 100.0, 140.0), beta=_MORE, prior="mixture"),
     (_BEST_FIRST | {"seeds_per_step": 24}, _BEST_MIDDLE, _BEST_TOP),
     contrast_directions=_DIRECTIONS,
   ),
