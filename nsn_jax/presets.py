@@ -183,8 +183,14 @@ _PRESETS = {
     _WINDOWS_64,
     (1.2, -1.9, 0.6, -1.2, -0.4),
     10.0,
-    SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
+    # The more contrast, the nearer to the finder, far beyond what is good to look at: this much.
+    SamplerConfig(
+      gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0),
+      beta=(1.4, 1.0, 1.0, 1.0, 1.0),
+      prior="mixture",
+    ),
     (*_BEST_COLOUR, _BUILDINGS[-1] | {"max_filters": 400} | _BEST_COLOUR_TOP),
+    contrast_directions=_DIRECTIONS,
   ),
   # The same on plain images, as the paper has it.
   "church-plain": _network(
