@@ -8,8 +8,8 @@ number of draws, each with the contrast that is found for it without labels
 (`experiments.common.finding`), a classifier of another architecture and seed than the judge,
 trained on half of the training images: the lowest FID against that half wins, where FID is raised
 by as many hundredths as precision and recall are below 0.9 each. The judge has no part in it; the
-last line is its score of the setting that was found. What has no labels is found
-and scored by classifiers of labelled scenes (`--scenes`).
+last line is its score of the setting that was found. What has no labels is found and scored by
+classifiers of labelled scenes (`--scenes`).
 """
 
 import dataclasses
@@ -52,13 +52,9 @@ def of_pixels(name: str, *tried: float) -> Knob:
 
   def knob(num_layers: int) -> Iterator[Settings]:
     def settings(best: SamplerConfig) -> list[SamplerConfig]:
-      present, *above = best.per_layer(name, num_layers)
-      found = []
-      for value in tried:
-        changed: dict[str, Any] = {name: (value, *above)}
-        if value != present:
-          found.append(dataclasses.replace(best, **changed))
-      return found
+      present = best.per_layer(name, num_layers)
+      others = [value for value in tried if value != present[0]]
+      return [_with_layer(best, name, present, 0, value) for value in others]
 
     return iter([settings])
 
@@ -71,16 +67,20 @@ def factors(name: str, *tried: float) -> Knob:
   def of_layer(layer: int, num_layers: int) -> Settings:
     def settings(best: SamplerConfig) -> list[SamplerConfig]:
       present = best.per_layer(name, num_layers)
-      found = []
-      for factor in tried:
-        value = float(f"{present[layer] * factor:.3g}")
-        changed: dict[str, Any] = {name: (*present[:layer], value, *present[layer + 1 :])}
-        found.append(dataclasses.replace(best, **changed))
-      return found
+      values = [float(f"{present[layer] * factor:.3g}") for factor in tried]
+      return [_with_layer(best, name, present, layer, value) for value in values]
 
     return settings
 
   return lambda num_layers: (of_layer(n, num_layers) for n in reversed(range(num_layers)))
+
+
+def _with_layer(
+  best: SamplerConfig, name: str, present: tuple[float, ...], layer: int, value: float
+) -> SamplerConfig:
+  """A setting whose field `name`, a number a layer at present, has another one for a layer."""
+  changed: dict[str, Any] = {name: (*present[:layer], value, *present[layer + 1 :])}
+  return dataclasses.replace(best, **changed)
 
 
 #: In the order of the search. A field more of `SamplerConfig` is a line more here.

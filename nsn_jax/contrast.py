@@ -13,12 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import checks
 from nsn_jax.config import SamplerConfig
 from nsn_jax.gains import find_gains
 from nsn_jax.network import NSN, Contrast, check_images
 from nsn_jax.pixel_range import to_unit
-from nsn_jax.sampler import sample
+from nsn_jax.sampler import sample, settings
 
 __all__ = ["compared_rows", "find_contrast", "spread"]
 
@@ -64,10 +63,7 @@ def find_contrast(
     ValueError: for arguments that are not as above.
   """
   images = check_images(nsn, images)
-  if sampler is None:
-    sampler = nsn.config.sampler
-  checks.instance("sampler", sampler, SamplerConfig)
-  sampler = dataclasses.replace(sampler, beta=1.0)
+  sampler = dataclasses.replace(settings(nsn, sampler), beta=1.0)
   some = np.asarray(to_unit(jnp.asarray(images[compared_rows(len(images))])))
   mean = some.mean(axis=0) if nsn.whitening is None else np.asarray(nsn.whitening.mean)
   plain = dataclasses.replace(nsn, contrast=None)

@@ -7,6 +7,7 @@ one together, with which the samples, clipped, vary as much along it as the trai
 closed form but for the clipping, which takes a few rounds. None of this is in the paper.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nsn_jax import numerics
+from nsn_jax.factors import along_basis
 from nsn_jax.range_finder import range_finder
 
 __all__ = ["Gains", "check_gains", "find_gains", "with_gains"]
@@ -58,33 +60,34 @@ def check_gains(name: str, gains: Gains, shape: tuple[int, ...]) -> None:
 
 def with_gains(about: jax.Array, gains: Gains) -> jax.Array:
   """Deviations from the mean image, float32 [N, H, W, C], with each direction's gain."""
-  directions = gains.directions.reshape(gains.gain.shape[0], -1)
-  rows = about.reshape(about.shape[0], -1)
-  along = jnp.dot(rows, directions.T, precision=numerics.PRECISION)
-  more = jnp.dot(along * (gains.gain - 1.0), directions, precision=numerics.PRECISION)
-  return about + more.reshape(about.shape)
+  along = along_basis(about, gains.directions) * (gains.gain - 1.0)
+  return about + jnp.tensordot(along, gains.directions, 1, precision=numerics.PRECISION)
 
 
 @jax.jit
-def _variances(rows: jax.Array, directions: jax.Array) -> jax.Array:
-  """Of rows [n, D], along each direction, and the mean of all others at last: float32 [B + 1]."""
-  count, size = directions.shape
-  about = rows - numerics.column_means(rows)
-  along = jnp.dot(about, directions.T, precision=numerics.PRECISION)
-  variance = jnp.mean(along * along, axis=0)
-  if count == size:  # but for rounding
+def _variances(images: jax.Array, directions: jax.Array) -> jax.Array:
+  """Along each direction, and the mean of all others at last: float32 [B + 1]."""
+  count, *shape = directions.shape
+  about = images - numerics.column_means(images)
+  variance = jnp.mean(along_basis(about, directions) ** 2, axis=0)
+  others = math.prod(shape) - count
+  if not others:
     return jnp.append(variance, 0.0)
-  rest = (jnp.sum(about * about) / rows.shape[0] - jnp.sum(variance)) / (size - count)
+  rest = (jnp.sum(about * about) / len(images) - jnp.sum(variance)) / others
   return jnp.append(variance, jnp.maximum(rest, 0.0))
+
+
+def _relative(gain: jax.Array, directions: jax.Array) -> Gains:
+  """Of gains [B + 1], those of the directions relative to the last, which is of all others."""
+  return Gains(directions, gain[:-1] / gain[-1])
 
 
 @jax.jit
 def _clipped(
   about: jax.Array, mean: jax.Array, directions: jax.Array, gain: jax.Array
 ) -> jax.Array:
-  along = jnp.dot(about, directions.T, precision=numerics.PRECISION)
-  more = jnp.dot(along * (gain[:-1] - gain[-1]), directions, precision=numerics.PRECISION)
-  return jnp.clip(mean + gain[-1] * about + more, 0.0, 1.0)
+  scaled = gain[-1] * with_gains(about, _relative(gain, directions))
+  return jnp.clip(mean + scaled, 0.0, 1.0)
 
 
 def find_gains(
@@ -107,18 +110,17 @@ def find_gains(
     The gain of all other directions, and those of the leading ones relative to it. All 1 where
     samples are all alike.
   """
-  rows = jnp.asarray(images.reshape(len(images), -1))
+  given, samples, center = (jnp.asarray(x) for x in (images, about, mean))
+  rows = (given - numerics.column_means(given)).reshape(len(images), -1)
   size = max(min(num_directions, len(images) // _IMAGES_A_DIRECTION, rows.shape[1]), 1)
-  centred = rows - numerics.column_means(rows)
-  found = range_finder(key, centred, size=min(size + _OVERSAMPLING, *rows.shape))[0][:size]
-  flat, center = jnp.asarray(about.reshape(len(about), -1)), jnp.asarray(mean.reshape(-1))
-  wanted, variance = _variances(rows, found), _variances(flat, found)
+  found, _ = range_finder(key, rows, size=min(size + _OVERSAMPLING, *rows.shape))
+  directions = found[:size].reshape(size, *mean.shape)
+  wanted, variance = _variances(given, directions), _variances(samples, directions)
   gain = jnp.ones(size + 1, jnp.float32)
   if float(jnp.max(variance)) > 0.0:
     floor = _FLOOR * jnp.mean(wanted)
     for _ in range(_ROUNDS):
       gain = gain * jnp.sqrt((wanted + floor) / (variance + floor))
       gain = jnp.clip(gain, 1.0 / _LARGEST, _LARGEST)
-      variance = _variances(_clipped(flat, center, found, gain), found)
-  rest = float(gain[-1])
-  return rest, Gains(found.reshape(size, *mean.shape), gain[:-1] / gain[-1])
+      variance = _variances(_clipped(samples, center, directions, gain), directions)
+  return float(gain[-1]), _relative(gain, directions)

@@ -60,9 +60,9 @@ _BUILDINGS = (_COLOUR_FIRST, *(_COLOUR_TOP,) * 3, _COLOUR_TOP | {"min_patches": 
 _BEST_MIDDLE = _LARGE_MIDDLE | {"max_filters": 448, "decoder": "found", "num_features": 256}
 _BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 64, "pooled": True}
 _BEST_FIRST = {"decoder": "found", "context": 3, "num_features": 384}
-#: Leading directions of the images that have a contrast each, and how much more of it than these
-#: vary by: the finder's optimum of digits and clothes, a tenth.
+#: Leading directions of the images that have a contrast each.
 _DIRECTIONS = 512
+#: Beta: a tenth more contrast than images have is the finder's optimum of digits and clothes.
 _MORE = (1.1, 1.0, 1.0)
 #: The same of photographs in colour, all layers but the last. With all of 384 similarities of nine
 #: positions a sample takes three times as long.

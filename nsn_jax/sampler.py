@@ -33,7 +33,7 @@ from nsn_jax.placement import AXIS, P, Placement, local_place
 from nsn_jax.prior import draw_maps
 from nsn_jax.whitening import Whitening, unwhiten
 
-__all__ = ["decode", "decode_layer", "draw_weights", "sample"]
+__all__ = ["decode", "decode_layer", "draw_weights", "sample", "settings"]
 
 #: Samples up to which a group is as large as what was asked for; more are filled up to a multiple,
 #: as a prime number of samples would have no batches.
@@ -235,15 +235,15 @@ def _to_pixels(decoded: jax.Array, nsn: NSN, contrast: Contrast | None) -> jax.A
   if contrast is None:
     return pixels
   size, (height, width) = contrast.center.shape, pixels.shape[1:3]
-  if contrast.gains is not None and (height, width) == size[:2]:
-    about = with_gains(pixels - contrast.center, contrast.gains)
-    return contrast.center + contrast.factor * about
   if height > size[0] or width > size[1]:  # without whitening maps may be of any size
     center = jnp.mean(contrast.center, axis=(0, 1))
   else:
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     center = contrast.center[top : top + height, left : left + width]
-  return center + contrast.factor * (pixels - center)
+  about = pixels - center
+  if contrast.gains is not None and (height, width) == size[:2]:
+    about = with_gains(about, contrast.gains)
+  return center + contrast.factor * about
 
 
 def _unwhitened(decoded: jax.Array, whitening: Whitening) -> jax.Array:
@@ -462,7 +462,7 @@ def _layer_index(name: str, layer: int | None, nsn: NSN) -> int:
   return int(layer)
 
 
-def _settings(nsn: NSN, sampler: SamplerConfig | None) -> SamplerConfig:
+def settings(nsn: NSN, sampler: SamplerConfig | None) -> SamplerConfig:
   """The given sampler, or the network's own."""
   if sampler is None:
     return nsn.config.sampler
@@ -505,7 +505,7 @@ def sample(
   key = checks.key("key", key)
   checks.integer("num_samples", num_samples, 1)
   top = _layer_index("layer", layer, nsn)
-  sampler = _settings(nsn, sampler)
+  sampler = settings(nsn, sampler)
   if layer is not None and top < nsn.num_layers - 1:
     sampler = dataclasses.replace(sampler, prior="noise")
   return _run(key, nsn, sampler, None, int(num_samples), 0, top, label, mesh)
@@ -560,4 +560,4 @@ def decode(
         f"whitening was fitted, got one of {height} x {width}"
       )
   count = feature_map.shape[0]
-  return _run(key, nsn, _settings(nsn, sampler), feature_map, count, lowest, top, mesh=mesh)
+  return _run(key, nsn, settings(nsn, sampler), feature_map, count, lowest, top, mesh=mesh)
