@@ -164,11 +164,16 @@ _PRESETS = {
     _WINDOWS_64,
     (1.2, -1.9, 0.6, -1.2, -0.2),
     10.0,
-    SamplerConfig(gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0), prior="mixture"),
+    SamplerConfig(
+      gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0),
+      beta=(1.1, 1.0, 1.0, 1.0, 1.0),
+      prior="mixture",
+    ),
     (
       *_BEST_COLOUR,
       _COLOUR_TOP | {"seeds_per_step": 48, "min_patches": 6, "max_filters": 600} | _BEST_COLOUR_TOP,
     ),
+    contrast_directions=_DIRECTIONS,
   ),
   # The paper's numbers of filters, 273 / 263 / 325 / 398 / 210, found on photographs of buildings.
   # Epsilon as for faces.
