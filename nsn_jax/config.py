@@ -222,6 +222,8 @@ class NetworkConfig:
     exact_decoders: whether decoders for real images' maps are fitted, as filling uses them.
     contrast_directions: B, leading directions of the training images that have a contrast each
       (`nsn_jax.gains`); 0 for one contrast of all.
+    contrast_windows: sides of windows whose directions have a curve each (`nsn_jax.curves`), one
+      after the other, at most the images' own; () for none. For photographs.
     num_shards: S, logical shards that training cuts the images into, whatever the number of devices
       (`nsn_jax.placement`). What is found depends on it to the bit, on the devices not. A device
       holds at least two.
@@ -232,6 +234,7 @@ class NetworkConfig:
   sampler: SamplerConfig = SamplerConfig()
   exact_decoders: bool = True
   contrast_directions: int = 0
+  contrast_windows: tuple[int, ...] = ()
   num_shards: int = NUM_SHARDS
 
   def __post_init__(self) -> None:
@@ -252,6 +255,12 @@ class NetworkConfig:
     checks.instance("exact_decoders", self.exact_decoders, bool)
     checks.integer("contrast_directions", self.contrast_directions, 0)
     object.__setattr__(self, "contrast_directions", int(self.contrast_directions))
+    windows = self.contrast_windows
+    if not isinstance(windows, tuple | list):
+      raise ValueError(f"contrast_windows: expected a tuple of whole numbers, got {windows!r}")
+    for side in windows:
+      checks.integer("contrast_windows", side, 1)
+    object.__setattr__(self, "contrast_windows", tuple(int(side) for side in windows))
     checks.integer("num_shards", self.num_shards, 2)
     object.__setattr__(self, "num_shards", int(self.num_shards))
     for name in ("gamma", "num_draws", "alpha", "beta"):

@@ -11,6 +11,7 @@ import numpy as np
 
 from nsn_jax import budgets, checks
 from nsn_jax.config import LayerConfig, NetworkConfig
+from nsn_jax.curves import Curves, check_curves
 from nsn_jax.decoders import Decoder, check_decoder
 from nsn_jax.filters import Filters, check_filters, feature_map
 from nsn_jax.gains import Gains, check_gains
@@ -43,11 +44,13 @@ class Contrast(NamedTuple):
     factor: float32 [], above 0.
     center: the mean image, float32 [H, W, C].
     gains: of the leading directions, relative to the factor; None for none.
+    curves: of windows, one after the other; None for none.
   """
 
   factor: jax.Array
   center: jax.Array
   gains: Gains | None = None
+  curves: tuple[Curves, ...] | None = None
 
 
 @functools.partial(
@@ -247,7 +250,7 @@ def _check_completion(name: str, nsn: NSN) -> None:
         check_decoder(f"{name}.{field}[{index}]", decoder, filters)
   if nsn.contrast is not None:
     checks.instance(f"{name}.contrast", nsn.contrast, Contrast)
-    factor, center, gains = nsn.contrast
+    factor, center, gains, curves = nsn.contrast
     if factor.shape != () or not factor > 0:
       raise ValueError(f"{name}.contrast.factor: expected one number above 0, got {factor}")
     channels = nsn.filters[0].mean.shape[-1]
@@ -258,6 +261,13 @@ def _check_completion(name: str, nsn: NSN) -> None:
     if gains is not None:
       checks.instance(f"{name}.contrast.gains", gains, Gains)
       check_gains(f"{name}.contrast.gains", gains, tuple(center.shape))
+    if curves is not None:
+      if not isinstance(curves, tuple) or not curves:
+        raise ValueError(f"{name}.contrast.curves: expected None, or a tuple of those of windows")
+      for index, each in enumerate(curves):
+        title = f"{name}.contrast.curves[{index}]"
+        checks.instance(title, each, Curves)
+        check_curves(title, each, tuple(center.shape))
 
 
 def _check_whitening(name: str, whitening: Any, config: NetworkConfig) -> int:

@@ -62,6 +62,8 @@ _BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 64, "pooled": True}
 _BEST_FIRST = {"decoder": "found", "context": 3, "num_features": 384}
 #: Leading directions of the images that have a contrast each.
 _DIRECTIONS = 512
+#: Photographs, whose windows have many flat parts and few edges, have curves of windows too.
+_WINDOWS_OF_CURVES = (16, 8)
 #: Beta: a tenth more contrast than images have is the finder's optimum of digits and clothes.
 _MORE = (1.1, 1.0, 1.0)
 #: The same of photographs in colour, all layers but the last. With all of 384 similarities of nine
@@ -174,6 +176,7 @@ _PRESETS = {
       _COLOUR_TOP | {"seeds_per_step": 48, "min_patches": 6, "max_filters": 600} | _BEST_COLOUR_TOP,
     ),
     contrast_directions=_DIRECTIONS,
+    contrast_windows=_WINDOWS_OF_CURVES,
   ),
   # The paper's numbers of filters, 273 / 263 / 325 / 398 / 210, found on photographs of buildings.
   # Epsilon as for faces.
@@ -188,15 +191,15 @@ _PRESETS = {
     _WINDOWS_64,
     (1.2, -1.9, 0.6, -1.2, -0.4),
     10.0,
-    # The finder likes ever more contrast; at this its precision is still 0.9. Some skies are burnt
-    # out: a beta of 1 is kinder to the eye.
+    # The finder's optimum, of 1, 1.2 and 1.4.
     SamplerConfig(
       gamma=(1000.0, 1000.0, 1000.0, 1000.0, 140.0),
-      beta=(1.4, 1.0, 1.0, 1.0, 1.0),
+      beta=(1.2, 1.0, 1.0, 1.0, 1.0),
       prior="mixture",
     ),
     (*_BEST_COLOUR, _BUILDINGS[-1] | {"max_filters": 400} | _BEST_COLOUR_TOP),
     contrast_directions=_DIRECTIONS,
+    contrast_windows=_WINDOWS_OF_CURVES,
   ),
   # The same on plain images, as the paper has it.
   "church-plain": _network(

@@ -24,6 +24,7 @@ import numpy as np
 
 from nsn_jax import budgets, checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
+from nsn_jax.curves import with_curves
 from nsn_jax.decoders import Decoder, corrections, features, from_coordinates, linear_patches
 from nsn_jax.filters import Filters
 from nsn_jax.gains import with_gains
@@ -33,7 +34,7 @@ from nsn_jax.placement import AXIS, P, Placement, local_place
 from nsn_jax.prior import draw_maps
 from nsn_jax.whitening import Whitening, unwhiten
 
-__all__ = ["decode", "decode_layer", "draw_weights", "sample", "settings"]
+__all__ = ["decode", "decode_layer", "draw_weights", "sample", "settings", "with_contrast"]
 
 #: Samples up to which a group is as large as what was asked for; more are filled up to a multiple,
 #: as a prime number of samples would have no batches.
@@ -227,23 +228,29 @@ def _decode(
 
 
 def _to_pixels(decoded: jax.Array, nsn: NSN, contrast: Contrast | None) -> jax.Array:
-  """Un-whitens; a patch smaller than the images is taken from the middle of a mean image.
-
-  Directions are of whole images: what is of another size has the contrast's factor alone.
-  """
+  """Un-whitens; a patch smaller than the images is taken from the middle of a mean image."""
   pixels = decoded if nsn.whitening is None else _unwhitened(decoded, nsn.whitening)
-  if contrast is None:
-    return pixels
+  return pixels if contrast is None else with_contrast(pixels, contrast)
+
+
+def with_contrast(pixels: jax.Array, contrast: Contrast) -> jax.Array:
+  """Un-whitened samples [N, H, W, C] with their contrast.
+
+  Gains and curves are of whole images: what is of another size has the factor alone.
+  """
   size, (height, width) = contrast.center.shape, pixels.shape[1:3]
   if height > size[0] or width > size[1]:  # without whitening maps may be of any size
     center = jnp.mean(contrast.center, axis=(0, 1))
   else:
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     center = contrast.center[top : top + height, left : left + width]
-  about = pixels - center
-  if contrast.gains is not None and (height, width) == size[:2]:
+  about, whole = pixels - center, (height, width) == size[:2]
+  if contrast.gains is not None and whole:
     about = with_gains(about, contrast.gains)
-  return center + contrast.factor * about
+  pixels = center + contrast.factor * about
+  for curves in contrast.curves or () if whole else ():
+    pixels = with_curves(pixels, curves)
+  return pixels
 
 
 def _unwhitened(decoded: jax.Array, whitening: Whitening) -> jax.Array:

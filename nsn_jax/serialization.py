@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from nsn_jax import checks, files, network
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
+from nsn_jax.curves import Curves
 from nsn_jax.decoders import Decoder, Features
 from nsn_jax.filters import Factors, Filters
 from nsn_jax.gains import Gains
@@ -152,7 +153,12 @@ def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig, seen: str) 
     gains = None
     if "contrast.gains.gain" in arrays:
       gains = Gains(*(take(f"contrast.gains.{field}") for field in Gains._fields))
-    contrast = Contrast(take("contrast.factor"), take("contrast.center"), gains)
+    curves: list[Curves] = []
+    while f"contrast.curves.{len(curves)}.shift" in arrays:
+      of = f"contrast.curves.{len(curves)}"
+      curves.append(Curves(*(take(f"{of}.{field}") for field in Curves._fields)))
+    factor, center = take("contrast.factor"), take("contrast.center")
+    contrast = Contrast(factor, center, gains, tuple(curves) or None)
   found: dict[str, tuple[Decoder | None, ...] | None] = dict.fromkeys(_DECODERS)
   for name, each in (json.loads(seen) if seen else {}).items():
     if name not in found:

@@ -23,6 +23,7 @@ from nsn_jax import (
 from nsn_jax.basis import LEAST_VALUES, NUM_PATCHES, Basis, find_basis, lift
 from nsn_jax.completion import complete
 from nsn_jax.config import LayerConfig, NetworkConfig
+from nsn_jax.curves import check_windows
 from nsn_jax.factor_training import train_factors
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
@@ -252,6 +253,7 @@ def fit(
       f"config: expected layers that end at a 1 x 1 map, got {top[0]} x {top[1]} "
       f"for images of {images.shape[1]} x {images.shape[2]}"
     )
+  check_windows(config.contrast_windows, images.shape[1:3])
   nsn = initial
   if nsn is None:
     epsilon = config.whitening_epsilon
