@@ -37,6 +37,8 @@ class DescendingGAN(AdversarialModel):
   """
 
   critic_draws: ClassVar[bool] = True
+  #: Whether steps follow a mean of gradients, as by Torch's own descent, and not their sum.
+  damped: ClassVar[bool] = False
 
   rate_decay: float
   first_momentum: float
@@ -71,6 +73,15 @@ class DescendingGAN(AdversarialModel):
     share = jnp.minimum(step / self.momentum_steps, 1.0)
     return (1 - share) * self.first_momentum + share * self.last_momentum
 
+  def gain(self, step: jax.Array) -> jax.Array:
+    """What a step's own gradient is multiplied by: the rate, times 1 - momentum where damped.
+
+    Gradients that stay the same then move a parameter by the rate each step, and not by
+    rate / (1 - momentum).
+    """
+    rate = self.rate(step)
+    return rate * (1 - self.momentum(step)) if self.damped else rate
+
   def optimizer(self) -> optax.GradientTransformation:
     """Gradient descent with momentum."""
-    return momentum.descent(self.rate, self.momentum)
+    return momentum.descent(self.gain, self.momentum)

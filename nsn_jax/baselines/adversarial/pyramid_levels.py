@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -84,6 +85,8 @@ class CoarsestGAN(DescendingGAN):
     hidden: rectified units of the generator's two layers; the critic's two have half as many.
   """
 
+  damped: ClassVar[bool] = True
+
   hidden: int
 
   def __post_init__(self) -> None:
@@ -110,6 +113,8 @@ class DetailGAN(DescendingGAN):
     image_shape: of I_k, [H, W, C]; square.
     width: maps of each convolution.
   """
+
+  damped: ClassVar[bool] = True
 
   width: int
 

@@ -68,8 +68,28 @@ def test_what_it_begins_with_is_the_published():
   for level in (*model.levels[0], model.levels[1]):
     assert float(level.rate(jnp.float32(0))) == pytest.approx(0.02)
     assert float(level.rate(jnp.float32(1e5))) == pytest.approx(0.02)
-    assert float(level.momentum(jnp.float32(0))) == pytest.approx(0.5)
-    assert float(level.momentum(jnp.float32(1e5))) == pytest.approx(0.8)
+    # From 0.5 to 0.8 over 375 epochs of 600 steps.
+    for step, share in ((0, 0.5), (112_500, 0.65), (225_000, 0.8), (1e6, 0.8)):
+      assert float(level.momentum(jnp.float32(step))) == pytest.approx(share)
+
+
+def test_momentum_damps_as_torchs_descent_does():
+  model = small("lapgan", first_momentum=0.5, last_momentum=0.8, momentum_steps=4)
+  gradients = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+  for level in (*model.levels[0], model.levels[1]):
+    optimizer = level.optimizer()
+    params, velocity = jnp.zeros(3), np.zeros(3)
+    state = optimizer.init(params)
+    for step, gradient in enumerate(gradients):
+      share = 0.5 + 0.3 * min(step / 4, 1)
+      velocity = share * velocity + (1 - share) * gradient
+      # The rate is outside there; it is constant, so that it does not matter. Float32 sums.
+      updates, state = optimizer.update(jnp.asarray(gradient), state)
+      np.testing.assert_allclose(updates, -0.02 * velocity, rtol=1e-5, atol=1e-8)
+    # A slope that stays is gone down by the rate a step, not by five times that.
+    for _ in range(40):
+      updates, state = optimizer.update(jnp.ones(3), state)
+    np.testing.assert_allclose(updates, -0.02, rtol=1e-3)  # 0.8^40 of what was before
 
 
 def test_untrained_last_images_are_the_mean_of_the_training_images_halved(images):
