@@ -103,6 +103,7 @@ def test_rate_and_momentum_are_the_published_ones():
     at = jnp.float32(step)
     # 1.000004 to the power, of float32 exponents.
     assert float(model.rate(at)) == pytest.approx(0.1 / 1.000004**step, rel=1e-5)
+    assert model.gain(at) == model.rate(at)  # Its momentum damps nothing.
     assert float(model.momentum(at)) == pytest.approx(0.5 + 0.2 * step / 125_000, rel=1e-6)
   assert float(model.momentum(jnp.float32(1e6))) == pytest.approx(0.7, rel=1e-6)
 
