@@ -1,6 +1,7 @@
 """Hyper-parameters: frozen, hashable, plain values, so that jit takes them as static."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -265,3 +266,15 @@ class NetworkConfig:
     object.__setattr__(self, "num_shards", int(self.num_shards))
     for name in ("gamma", "num_draws", "alpha", "beta"):
       self.sampler.per_layer(name, len(self.layers))
+
+  @classmethod
+  def from_plain(cls, plain: Mapping[str, Any]) -> "NetworkConfig":
+    """A configuration of `dataclasses.asdict`'s values; fields that are not there have defaults.
+
+    Raises:
+      LookupError: where layers or sampler are missing.
+      TypeError: for an unknown field.
+      ValueError: for a value that is not as above.
+    """
+    layers = tuple(LayerConfig(**layer) for layer in plain["layers"])
+    return cls(**{**plain, "layers": layers, "sampler": SamplerConfig(**plain["sampler"])})

@@ -13,7 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from nsn_jax import checks, files, network
-from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
+from nsn_jax.config import NetworkConfig
 from nsn_jax.curves import Curves
 from nsn_jax.decoders import Decoder, Features
 from nsn_jax.filters import Factors, Filters
@@ -90,10 +90,7 @@ def _seen(decoders: tuple[Decoder | None, ...] | None) -> list[list[Any] | None]
 
 def _config(text: str) -> NetworkConfig:
   """Plain values to a configuration; unknown or missing fields raise TypeError, bad ones Value."""
-  plain: dict[str, Any] = json.loads(text)
-  plain["layers"] = tuple(LayerConfig(**layer) for layer in plain["layers"])
-  plain["sampler"] = SamplerConfig(**plain["sampler"])
-  return NetworkConfig(**plain)
+  return NetworkConfig.from_plain(json.loads(text))
 
 
 def _entry(metadata: Mapping[str, str]) -> tuple[str, str, str | None]:

@@ -3,6 +3,7 @@
 It goes on by the programs that it began with, and so these are compiled in haste.
 """
 
+import json
 import pathlib
 from collections.abc import Sequence
 
@@ -149,6 +150,22 @@ def test_another_state_would_end_with_other_bits(by_coordinates, monkeypatch):
   found = train(by_coordinates.images, by_coordinates.nsn.config, state=changed)
   with pytest.raises(AssertionError):
     assert_same_bits(found.nsn, by_coordinates.nsn)
+
+
+def test_a_state_of_a_version_that_knew_fewer_fields(by_coordinates):
+  images, config = by_coordinates.images, by_coordinates.nsn.config
+  state = by_coordinates.states[-1]
+  whole = json.loads(state.origin.config)
+  known = {k: v for k, v in whole.items() if k not in ("contrast_directions", "num_shards")}
+  known["layers"] = [{k: v for k, v in x.items() if k != "pooled"} for x in whole["layers"]]
+
+  def of(plain):
+    return state._replace(origin=state.origin._replace(config=json.dumps(plain)))
+
+  assert_same_bits(nsn_jax.fit(KEY, images, config, state=of(known)), by_coordinates.nsn)
+  for other in (known | {"contrast_directions": 3}, whole | {"contrast_colours": 3}):
+    with pytest.raises(nsn_jax.StateError, match=r"state: expected config\.contrast_\w* .* got 3"):
+      nsn_jax.fit(KEY, images, config, state=of(other))
 
 
 def test_coordinates_of_another_basis_are_refused(by_coordinates, monkeypatch):

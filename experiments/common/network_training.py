@@ -13,7 +13,7 @@ import pathlib
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -114,6 +114,16 @@ def train(
     )
 
 
+def _begun(folder: pathlib.Path) -> dict[str, Any]:
+  """What training in this folder began with; fields of its time's network alone have defaults."""
+  stored = workdir.read_config(folder)
+  try:
+    network = nsn_jax.NetworkConfig.from_plain(stored["network"])
+  except (LookupError, TypeError, ValueError):  # A foreign one, which is refused as it stands.
+    return stored
+  return stored | {"network": runs.plain(network)}
+
+
 def _train(
   folder: pathlib.Path,
   config: runs.NetworkTraining,
@@ -130,7 +140,9 @@ def _train(
   is_done = resume and (folder / runs.MODEL).is_file()
   # A finished network is not trained on, so that another preset does it no harm.
   decisive = [name for name in config.decisive if not (is_done and name == "network")]
-  run = workdir.Run(folder, config.as_dict(), decisive, resume=resume, overwrite=overwrite)
+  run = workdir.Run(
+    folder, config.as_dict(), decisive, resume=resume, overwrite=overwrite, read=_begun
+  )
   _check_use(folder, resume, overwrite)
   line = ProgressLine(len(config.network.layers))
   kept = KeptTraining(

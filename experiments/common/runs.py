@@ -28,6 +28,7 @@ __all__ = [
   "append_metrics",
   "load_model",
   "loaded",
+  "plain",
   "preset_of",
   "read_epochs",
   "read_metrics",
@@ -137,7 +138,7 @@ class NetworkTraining(TrainConfig):
 
   def as_dict(self) -> dict[str, Any]:
     """Plain values for `config.json`."""
-    return super().as_dict() | {"network": json.loads(json.dumps(dataclasses.asdict(self.network)))}
+    return super().as_dict() | {"network": plain(self.network)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,6 +166,12 @@ class BaselineTraining(TrainConfig):
   def as_dict(self) -> dict[str, Any]:
     """Plain values for `config.json`."""
     return super().as_dict() | {"options": dict(self.options)}
+
+
+def plain(network: nsn_jax.NetworkConfig) -> dict[str, Any]:
+  """A network's configuration as JSON has it."""
+  found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(network)))
+  return found
 
 
 def preset_of(dataset: str) -> str:

@@ -12,7 +12,7 @@ import pathlib
 import re
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import filelock
@@ -286,6 +286,7 @@ class Run:
     *,
     resume: bool,
     overwrite: bool,
+    read: Callable[[pathlib.Path], dict[str, Any]] = read_config,
   ):
     """Reads what is there.
 
@@ -295,6 +296,7 @@ class Run:
       decisive: names of those that must be the same where it goes on.
       resume: whether it is to go on, where it began before.
       overwrite: whether it is to begin anew, whatever is there.
+      read: gives the record of the run that was there.
 
     Raises:
       ValueError: for both, or where what is to go on was asked for otherwise.
@@ -302,7 +304,7 @@ class Run:
     self.folder = folder
     check_resumption(resume, overwrite)
     self._asked = dict(asked)
-    self.stored = read_config(self.folder) if resume else {}
+    self.stored = read(self.folder) if resume else {}
     if self.stored:
       check_same(self._asked, self.stored, decisive, self.folder)
 

@@ -99,6 +99,13 @@ def test_interrupted_and_resumed(trained, tmp_path, capsys):
   other = helpers.mini_network(whitening_epsilon=0.25)
   with pytest.raises(ValueError, match=r"network.whitening_epsilon: expected 0.5.* got 0.25"):
     helpers.train(tmp_path, resume=True, network=other)
+  # Begun by a version that knew fewer fields.
+  begun = json.loads((tmp_path / workdir.CONFIG).read_text())
+  for name in ("contrast_directions", "contrast_windows", "num_shards"):
+    del begun["network"][name]
+  (tmp_path / workdir.CONFIG).write_text(json.dumps(begun))
+  with pytest.raises(ValueError, match=r"network.whitening_epsilon: expected 0.5.* got 0.25"):
+    helpers.train(tmp_path, resume=True, network=other)
   # A process that is killed while it writes leaves half a line, of a layer that is not kept.
   with (tmp_path / runs.METRICS).open("a") as file:
     file.write('{"layer": 1, "phase": "growth", "step": 0, "num_fil')
