@@ -170,6 +170,23 @@ def test_samples_and_images_that_are_all_alike(count):
       assert changed.std() < 0.6 * samples.std()
 
 
+def test_curves_end_where_the_images_range_and_its_share_have_it(monkeypatch):
+  # Within the middle half of the images' range, which the images' own quantiles are beyond.
+  monkeypatch.setattr(curves, "_BEYOND", -0.25)
+  noise = np.random.default_rng(14).uniform(-0.5, 0.5, (600, 12, 12, 1)).astype(np.float32)
+  found = curves.find_curves(KEY, 0.5 + 0.1 * noise[:300], 0.5 + noise[300:], 4)
+  size = len(found.step)
+  # All windows at the places that quantiles are of.
+  cut = np.lib.stride_tricks.sliding_window_view(0.5 + noise[300:], (4, 4), (1, 2))
+  along = cut[:, ::2, ::2].reshape(-1, size) @ np.asarray(found.directions).reshape(size, size).T
+  low, high = np.quantile(along, (5e-4, 1 - 5e-4), axis=0)
+  knots = np.asarray(found.first + found.step * np.arange(found.shift.shape[1])[:, None]).T
+  values = knots + np.asarray(found.shift)
+  # Quantiles are the same but for rounding.
+  assert (values[:, 0] > low + 0.25 * (high - low) - 1e-3).all()
+  assert (values[:, -1] < high - 0.25 * (high - low) + 1e-3).all()
+
+
 def test_a_window_may_be_the_whole_image():
   images, samples = _edges(200, 12, 6), _weave(200, 13, 6)
   found = curves.find_curves(KEY, samples, images, 6)
