@@ -287,6 +287,6 @@ def test_windows_larger_than_the_images_are_refused_before_training(decoded_digi
   config = dataclasses.replace(nsn.config, contrast_windows=(2, side))
   expected = f"contrast_windows: expected at most the images' {side - 1} pixels a side, got {side}"
   with pytest.raises(ValueError, match=expected):
-    nsn_jax.fit(KEY, images, config)
+    nsn_jax.fit(KEY, images, config, on_begin=lambda _: pytest.fail("training began"))
   with pytest.raises(ValueError, match=expected):
     contrast.find_contrast(KEY, dataclasses.replace(nsn, config=config), images)
