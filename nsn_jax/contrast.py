@@ -90,8 +90,9 @@ def find_contrast(
   changed = np.asarray(with_contrast(jnp.asarray(samples[:_CURVE_IMAGES]), found))
   curves: list[Curves] = []
   for index, window in enumerate(nsn.config.contrast_windows):
+    if curves:
+      changed = in_parts(changed, curves[-1])
     curves.append(find_curves(jax.random.fold_in(key, 2 + index), changed, few, window))
-    changed = in_parts(changed, curves[-1])
   return found._replace(curves=tuple(curves))
 
 

@@ -200,14 +200,13 @@ def find_curves(
   beyond = _BEYOND * (wanted[:, -1:] - wanted[:, :1])
   lowest, highest = wanted[:, :1] - beyond, wanted[:, -1:] + beyond
   given = _quantiles(_windows(purposes[2], samples, window), directions)
-  found, value = _curves(directions, given, given), given
-  has = given
-  for _ in range(_ROUNDS):
+  found, value, has = _curves(directions, given, given), given, given
+  for number in range(_ROUNDS):
+    if number:
+      has = _quantiles(_windows(purposes[2], in_parts(samples, found), window), directions)
     value = np.clip(value + _PACE * (wanted - has), lowest, highest)
     value = np.maximum.accumulate(value, axis=1)
     found = _curves(directions, given, value)
-    changed = in_parts(samples, found)
-    has = _quantiles(_windows(purposes[2], changed, window), directions)
   return found
 
 
