@@ -47,8 +47,9 @@ class LayerConfig:
       a basis of the layer, several times as fast, and on the patches themselves in one last pass;
       see `nsn_jax.basis`. False: on the patches themselves all along.
     sample_patches: most patches that are iterated on before that last pass.
-    rank: r, factors of each filter (`nsn_jax.factors`); 0 for the paper's filters. The mixture
-      draws those of the last layer; below it they are part of the density alone.
+    rank: r, factors of each filter (`nsn_jax.factors`), or num_directions if that is fewer; 0 for
+      the paper's filters. The mixture draws those of the last layer; below it they are part of the
+      density alone.
     pooled: whether factors lean on what varies in all filters together, as far as the evidence says
       (`nsn_jax.pooling`); False: each filter's maximum likelihood. Pooled, more factors than a
       filter has patches are no overfitting.
@@ -57,6 +58,8 @@ class LayerConfig:
       "found", whichever of them makes images like held-out ones (`nsn_jax.decoder_choice`).
     context: positions a side of the feature map that such a map sees, odd.
     num_features: of them, at most.
+    num_directions: leading directions of what patches leave about their filters, at most, which
+      factors and corrected decoders speak of.
     position_features: leading directions of each position's similarities that a map of several
       positions sees; 0 for all. Fewer sample large images faster, and cost quality: on MNIST 96 of
       129 raised the FID by the finder from 3.7 to 4.6.
@@ -85,6 +88,7 @@ class LayerConfig:
   decoder: str = "drawn"
   context: int = 1
   num_features: int = 48
+  num_directions: int = 256
   position_features: int = 0
 
   def __post_init__(self) -> None:
@@ -109,6 +113,7 @@ class LayerConfig:
       ("rank", 0),
       ("context", 1),
       ("num_features", 1),
+      ("num_directions", 1),
       ("position_features", 0),
     ):
       value = getattr(self, name)

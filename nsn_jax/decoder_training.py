@@ -22,18 +22,19 @@ from nsn_jax.sampler import decode
 
 __all__ = ["kept_maps", "train_exact", "train_fed"]
 
-#: Positions that a fed decoder is fitted on: its filters' own maps need some thousand each. One
+#: Positions that a fed decoder is fitted on: its filters' own maps need some thousands each. One
 #: map for all needs fewer.
-_POSITIONS, _EXACT_POSITIONS = 600_000, 150_000
-#: Images that a decoder sees at the least, at most, and at a time.
-_LEAST_IMAGES, _MOST_IMAGES = 1_000, 12_000
-_MOST_AT_ONCE = 100
+_POSITIONS, _EXACT_POSITIONS = 1_080_000, 150_000
+#: Images that a decoder sees at the least, at most, and at a time: a map of one position is small,
+#: but sums over a batch are a gigabyte, whatever its size.
+_LEAST_IMAGES, _MOST_IMAGES = 1_000, 30_000
+_MOST_AT_ONCE, _MOST_SUMMED_AT_ONCE = 100, 400
 #: Values that the positions of a batch see, at most.
 _VALUES_AT_ONCE = 1 << 25
 #: Positions that features and directions are found of.
 _FIRST_POSITIONS = 4_096
-#: Directions of patches that linear and corrected decoders speak of, at most.
-_LINEAR_DIRECTIONS, _CORRECTED_DIRECTIONS = 512, 256
+#: Directions of patches that linear decoders speak of, at most.
+_LINEAR_DIRECTIONS = 512
 #: Features of an exact decoder, at most.
 _MOST_FEATURES = 1_024
 #: Images, and share of all at most, that decide between decoders and that none is fitted on.
@@ -120,7 +121,7 @@ def _fit(
   count = min(max(num_positions // positions, _LEAST_IMAGES), len(images))
   context = min(context, *(side if side % 2 else side - 1 for side in (height, width)))
   values = positions * max(context**2 * filters.num_filters, filters.num_values)
-  size = min(max(_VALUES_AT_ONCE // values, 1), _MOST_AT_ONCE, count)
+  size = min(max(_VALUES_AT_ONCE // values, 1), _MOST_SUMMED_AT_ONCE, count)
   batches = np.arange(count // size * size).reshape(-1, size)  # of one shape
   keys = jax.random.split(draw_key, len(batches))
   num_first = -(-_FIRST_POSITIONS // (positions * size))
@@ -148,7 +149,8 @@ def _fit(
   for kind in kinds:
     if kind == "corrected":
       starts[kind] = filters
-      residual, most = factors.residuals(rows, filters)[1], _CORRECTED_DIRECTIONS
+      residual = factors.residuals(rows, filters)[1]
+      most = nsn.config.layers[index].num_directions
     else:
       mean = jnp.asarray(below.mean(axis=0))
       starts[kind] = mean
@@ -165,7 +167,9 @@ def _fit(
     report(done / len(batches))
   decoded = {}
   for kind in kinds:
-    bias, weight = decoders.solve_decoder(totals[kind], ridge)
+    # As many patches like everyone's as there are features to weigh.
+    pooled = num_features if kind == "corrected" else 0
+    bias, weight = decoders.solve_decoder(totals[kind], ridge, pooled)
     start = starts[kind]
     decoded[kind] = Decoder(
       of, None if isinstance(start, Filters) else start, bases[kind], bias, weight

@@ -285,19 +285,33 @@ def _linear_sums(columns: jax.Array, rows: jax.Array, along: jax.Array) -> Decod
 
 
 @jax.jit
-def solve_decoder(sums: DecoderSums, ridge: jax.typing.ArrayLike) -> tuple[jax.Array, jax.Array]:
-  """Bias [E, B] and weight [E, F, B] of least squares with a ridge.
+def solve_decoder(
+  sums: DecoderSums, ridge: jax.typing.ArrayLike, pooled: jax.typing.ArrayLike = 0.0
+) -> tuple[jax.Array, jax.Array]:
+  """Bias [E, B] and weight [E, F, B] of least squares with a ridge, and with all experts' help.
 
-  The ridge counts as that share of an expert's patches, and of a hundred more, at features of unit
-  variance; the bias has none but of the hundred.
+  Alone, a map of F features from a few hundred patches follows their noise. So each counts some
+  patches more that are like all experts' together, each about its own mean: the map leans on one
+  that is common to all, its bias on nobody's. None of this is in the paper.
+
+  Args:
+    sums: over all positions.
+    ridge: at features of unit variance, as a share of an expert's patches and of a hundred more.
+    pooled: patches like all experts' that each counts.
   """
-  count = sums.gram[:, -1, -1]
-  size = sums.gram.shape[-1]
-  each = ridge * (count + _PRIOR_PATCHES)
-  penalty = jnp.broadcast_to(each[:, None], (count.size, size)).at[:, -1].set(1e-2 * _PRIOR_PATCHES)
-  gram = sums.gram + penalty[:, :, None] * jnp.eye(size, dtype=jnp.float32)
-  found = jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(gram), True), sums.cross)
-  return found[:, -1], found[:, :-1]
+  gram, cross = sums.gram[:, :-1, :-1], sums.cross[:, :-1]
+  count, seen, along = sums.gram[:, -1, -1], sums.gram[:, :-1, -1], sums.cross[:, -1]
+  # One patch more, at the features' mean and the expert's start, for those that have none.
+  share = 1.0 / (count[:, None] + 1.0)
+  gram = gram - (share * seen)[:, :, None] * seen[:, None]
+  cross = cross - (share * seen)[:, :, None] * along[:, None]
+  more = pooled / jnp.maximum(jnp.sum(count), 1.0)
+  gram, cross = gram + more * jnp.sum(gram, axis=0), cross + more * jnp.sum(cross, axis=0)
+  penalty = ridge * (count + _PRIOR_PATCHES)
+  gram = gram + penalty[:, None, None] * jnp.eye(gram.shape[-1], dtype=jnp.float32)
+  weight = jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(gram), True), cross)
+  bias = share * (along - jnp.einsum("ef,efb->eb", seen, weight, precision=numerics.PRECISION))
+  return bias, weight
 
 
 def linear_patches(feature_map: jax.Array, decoder: Decoder) -> jax.Array:

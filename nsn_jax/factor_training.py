@@ -47,7 +47,8 @@ def train_factors(
   if rank:
     few = max(min(_BASIS_PATCHES, memory_budget // (8 * values)), 2)
     some = stream.sample_patches(basis_key, maps, *window, few).gathered()
-    found = factors.leading_directions(basis_key, factors.residuals(jnp.asarray(some), filters)[1])
+    residual = factors.residuals(jnp.asarray(some), filters)[1]
+    found = factors.leading_directions(basis_key, residual, config.num_directions)
     basis = jnp.asarray(processes.arrays_of_first([found])[0])
     rank = min(rank, basis.shape[0])
   rows = np.arange(maps.num_images)

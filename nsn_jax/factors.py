@@ -38,9 +38,6 @@ __all__ = [
   "residuals",
 ]
 
-#: Directions that loadings are kept in, at most. Those of 900 filters of 12,000 values are then
-#: megabytes; 256 of them hold nine tenths of what varies within filters, and more of the leading.
-_MOST_DIRECTIONS = 256
 #: Vectors beyond the rank, and steps, of the subspace iteration.
 _OVERSAMPLING, _ITERATIONS = 8, 24
 #: Share of the directions up to which it is faster than all eigenvectors: of a thousand matrices of
@@ -62,9 +59,7 @@ class Moments(NamedTuple):
   square: jax.Array
 
 
-def leading_directions(
-  key: jax.Array, residual: jax.Array, most: int = _MOST_DIRECTIONS
-) -> jax.Array:
+def leading_directions(key: jax.Array, residual: jax.Array, most: int) -> jax.Array:
   """Orthonormal directions in which patches leave what they are compared with, leading first.
 
   Args:

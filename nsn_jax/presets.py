@@ -57,8 +57,13 @@ _BUILDINGS = (_COLOUR_FIRST, *(_COLOUR_TOP,) * 3, _COLOUR_TOP | {"min_patches": 
 
 #: Past the paper: more filters in the layer that limits, factors at the top, drawn as a mixture,
 #: and filters that meet at their edges.
-_BEST_MIDDLE = _LARGE_MIDDLE | {"max_filters": 448, "decoder": "found", "num_features": 256}
-_BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 64, "pooled": True}
+_BEST_MIDDLE = _LARGE_MIDDLE | {
+  "max_filters": 448,
+  "decoder": "found",
+  "num_features": 448,
+  "num_directions": 512,
+}
+_BEST_TOP = _LARGE_TOP | {"max_filters": 1400, "rank": 128, "num_directions": 512, "pooled": True}
 _BEST_FIRST = {"decoder": "found", "context": 3, "num_features": 384}
 #: Leading directions of the images that have a contrast each.
 _DIRECTIONS = 512

@@ -315,6 +315,7 @@ BAD_LAYERS = {
   "decoder": ["fed", "exact", None, 1],
   "context": [0, 2, 3.0, None],
   "num_features": [0, 48.0],
+  "num_directions": [0, 256.0, None],
   "position_features": [-1, 48.0],
 }
 

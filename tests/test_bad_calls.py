@@ -566,6 +566,7 @@ _CALLS: dict[str, _Call] = {
       "context": [*_COUNTS, 2],
       "decoder": [None, "x", "", 1, "fed"],
       "num_features": _COUNTS,
+      "num_directions": _COUNTS,
       "sample_patches": [*_COUNTS, 1],
       "use_basis": [None, "x", 1],
       "pooled": [None, "x", 1],

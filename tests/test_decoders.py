@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import nsn_jax
 from nsn_jax import decoders, factors, network, sampler
 from nsn_jax.decoders import Decoder, DecoderSums
 from nsn_jax.filters import Filters
@@ -93,6 +94,88 @@ def test_a_corrected_decoder_is_least_squares_within_each_filter():
     )
 
 
+def _sums_of(experts: list[tuple[np.ndarray, np.ndarray]]) -> DecoderSums:
+  """Sums of each expert's features [n, F] and coordinates [n, B]."""
+  with_one = [(np.c_[seen, np.ones(len(seen))], along) for seen, along in experts]
+  gram = np.stack([rows.T @ rows for rows, _ in with_one])
+  cross = np.stack([rows.T @ along for rows, along in with_one])
+  return DecoderSums(jnp.asarray(gram, jnp.float32), jnp.asarray(cross, jnp.float32))
+
+
+def _experts(counts: tuple[int, ...], noise: float) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Experts of a nearly common map of five features, each about its own mean."""
+  rng = np.random.default_rng(3)
+  common, found = rng.standard_normal((5, 2)), []
+  for count in counts:
+    seen = rng.standard_normal((count, 5)) + rng.standard_normal(5)
+    own = common + 0.1 * rng.standard_normal((5, 2))
+    along = seen @ own + rng.standard_normal(2) + noise * rng.standard_normal((count, 2))
+    found.append((seen, along))
+  return found
+
+
+@pytest.mark.parametrize("pooled", [0.0, 7.0, 300.0])
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_each_map_is_least_squares_of_its_patches_and_of_all_experts_weighed(pooled, ridge):
+  experts = _experts((40, 25, 60), 0.5)
+  bias, weight = decoders.solve_decoder(_sums_of(experts), ridge, pooled)
+  # One patch more at no features, for each expert; then each about its mean.
+  rows = [tuple(np.r_[part, np.zeros((1, part.shape[1]))] for part in expert) for expert in experts]
+  about = [(seen - seen.mean(axis=0), along - along.mean(axis=0)) for seen, along in rows]
+  total = sum(len(seen) for seen, _ in experts)
+  for j, ((seen, along), (own_seen, own_along)) in enumerate(zip(rows, about, strict=True)):
+    each = np.sqrt(pooled / total)
+    some = np.sqrt(ridge * (len(experts[j][0]) + 100.0)) * np.eye(5)
+    design = np.concatenate([own_seen, *(each * other for other, _ in about), some])
+    wanted = np.concatenate([own_along, *(each * other for _, other in about), np.zeros((5, 2))])
+    expected = np.linalg.lstsq(design, wanted, rcond=None)[0]
+    np.testing.assert_allclose(weight[j], expected, atol=1e-4)  # float32's sums of tens
+    start = along.mean(axis=0) - seen.mean(axis=0) @ expected
+    np.testing.assert_allclose(bias[j], start, atol=1e-4)
+
+
+def test_with_many_patches_of_all_there_is_one_map_and_each_has_its_own_mean():
+  experts = _experts((30, 80), 0.2)
+  _, weight = decoders.solve_decoder(_sums_of(experts), 0.0, 1e6)
+  rows = np.concatenate([seen for seen, _ in experts])
+  which = np.repeat([0, 1], [30, 80])
+  design = np.c_[rows, which == 0, which == 1]  # an intercept each
+  expected = np.linalg.lstsq(design, np.concatenate([along for _, along in experts]), rcond=None)[0]
+  # The patch more of each moves a mean of thirty a little.
+  np.testing.assert_allclose(weight, np.broadcast_to(expected[:5], (2, 5, 2)), atol=0.1)
+  np.testing.assert_allclose(weight[0], weight[1], atol=1e-3)
+
+
+def test_experts_of_few_patches_decode_others_better_with_all_experts_help():
+  experts = _experts((12,) * 30, 1.0)
+  fitted = [(seen[:6], along[:6]) for seen, along in experts]
+
+  def error(pooled: float) -> float:
+    bias, weight = map(np.asarray, decoders.solve_decoder(_sums_of(fitted), 1e-2, pooled))
+    others = [seen[6:] @ weight[j] + bias[j] - along[6:] for j, (seen, along) in enumerate(experts)]
+    return float(np.mean(np.square(others)))
+
+  assert error(5.0) < 0.8 * error(0.0)
+
+
+def test_one_expert_alone_has_nobody_to_lean_on():
+  sums = _sums_of(_experts((40,), 0.5))
+  alone, leaning = (decoders.solve_decoder(sums, 0.0, pooled) for pooled in (0.0, 1e3))
+  for a, b in zip(alone, leaning, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3)
+
+
+def test_an_expert_without_patches_has_the_common_map():
+  empty = (np.zeros((0, 5)), np.zeros((0, 2)))
+  experts = _experts((40, 60), 0.2)
+  bias, weight = decoders.solve_decoder(_sums_of([*experts, empty]), 1e-6, 50.0)
+  assert np.isfinite(weight).all() and not np.asarray(bias[2]).any()
+  low, high = np.minimum(weight[0], weight[1]), np.maximum(weight[0], weight[1])
+  assert (weight[2] > low - 0.1).all() and (weight[2] < high + 0.1).all()
+  alone = decoders.solve_decoder(_sums_of([empty, empty]), 1e-2, 50.0)
+  assert not any(np.asarray(found).any() for found in alone)
+
+
 def test_sums_are_additive():
   maps, below = _batch()
   filters = _filters(below)
@@ -145,6 +228,15 @@ def test_certain_similarities_have_finite_logits():
   maps = jnp.asarray(np.random.default_rng(0).integers(0, 2, (30, 2, 2, 4)).astype(np.float32))
   of = decoders.fit_features(KEY, maps, context=1, logits=True, size=4)
   assert np.isfinite(decoders.features(maps, of)).all()
+
+
+def test_factors_and_decoders_speak_of_as_many_directions_as_are_asked_for(decoded_digits):
+  nsn, images = decoded_digits
+  few = tuple(dataclasses.replace(layer, num_directions=4) for layer in nsn.config.layers)
+  found = nsn_jax.fit(KEY, images[:80], dataclasses.replace(nsn.config, layers=few))
+  assert [len(decoder.basis) for decoder in found.fed[:-1]] == [4, 4]
+  assert found.filters[-1].factors.loading.shape[1:] == (3, 4)
+  assert np.isfinite(np.asarray(nsn_jax.sample(KEY, found, 4))).all()
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])

@@ -39,7 +39,7 @@ def _clusters(count: int = 900) -> tuple[np.ndarray, np.ndarray, Filters]:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[np.ndarray, np.ndarray, Filters]:
   patches, index, filters = _clusters()
-  basis = factors.leading_directions(KEY, factors.residuals(jnp.asarray(patches), filters)[1])
+  basis = factors.leading_directions(KEY, factors.residuals(jnp.asarray(patches), filters)[1], 256)
   total = None
   for part in (patches[:400], patches[400:]):
     found = factors.coordinates(jnp.asarray(part), filters, basis)
@@ -107,22 +107,23 @@ def test_filters_of_few_patches_have_finite_factors():
   patches = np.zeros((5, *WINDOW), np.float32)
   patches[4] += 9.0
   filters = Filters(jnp.asarray(patches[[0, 4, 4]]) + 0.0, jnp.asarray([1e-4, 1e-4, 2e-4]))
-  basis = factors.leading_directions(KEY, factors.residuals(jnp.asarray(patches), filters)[1])
+  basis = factors.leading_directions(KEY, factors.residuals(jnp.asarray(patches), filters)[1], 256)
   found = factors.coordinates(jnp.asarray(patches), filters, basis)
   fitted = factors.fit_factors(factors.moments(found, num_filters=3), basis, rank=2)
   assert all(np.isfinite(x).all() for x in fitted)
   assert not np.asarray(fitted.loading).any() and (np.asarray(fitted.rest) > 0).all()
 
 
-def test_leading_directions_of_many_values_are_a_few_hundred():
+@pytest.mark.parametrize("most", [40, 256])
+def test_leading_directions_of_many_values_are_as_many_as_asked_for(most):
   rng = np.random.default_rng(0)
   patches = jnp.asarray(rng.standard_normal((400, 6, 6, 30)).astype(np.float32))
   filters = Filters(patches[:2], jnp.ones(2))
   found = np.asarray(
-    factors.leading_directions(KEY, factors.residuals(patches, filters)[1])
+    factors.leading_directions(KEY, factors.residuals(patches, filters)[1], most)
   ).reshape(-1, 1080)
-  assert len(found) == 256
-  np.testing.assert_allclose(found @ found.T, np.eye(256), atol=1e-5)
+  assert len(found) == most
+  np.testing.assert_allclose(found @ found.T, np.eye(most), atol=1e-5)
 
 
 @pytest.mark.parametrize("as_jax", [False, True])

@@ -61,6 +61,7 @@ def _network(whitened: bool = True) -> NSN:
       decoder="linear",
       context=3,
       num_features=7,
+      num_directions=9,
       position_features=5,
     )
     for stride in (2, 1)
