@@ -7,6 +7,7 @@ most of what the position's K similarities know. A decoder keeps more, by ridge 
   maps it is *exact*: K distances to known points determine a patch of D < K values.
 - *corrected*: the filter is drawn as before, and its mean moved by a small linear map, fitted on
   the patches that are the filter's by Eq 1. Strokes stay all or nothing, and their edges meet.
+  Where a filter has few, its map leans on one that is common to all.
 
 A decoder that the sampler uses is fitted on what it will be *fed*: not real maps, but those that
 the layers above decode to. None of this is in the paper. Sums are additive over images; one solve

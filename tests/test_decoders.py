@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from nsn_jax import decoders, factors, network, sampler
+from nsn_jax import decoder_training, decoders, factors, network, sampler
 from nsn_jax.decoders import Decoder, DecoderSums
 from nsn_jax.filters import Filters
 from nsn_jax.patches import extract_patches
+from nsn_jax.rows import Rows
 
 KEY = jax.random.key(0)
 K, WINDOW = 6, (2, 2, 1)
@@ -228,6 +229,17 @@ def test_certain_similarities_have_finite_logits():
   maps = jnp.asarray(np.random.default_rng(0).integers(0, 2, (30, 2, 2, 4)).astype(np.float32))
   of = decoders.fit_features(KEY, maps, context=1, logits=True, size=4)
   assert np.isfinite(decoders.features(maps, of)).all()
+
+
+def test_of_few_images_maps_of_filters_lean_on_a_common_one(decoded_digits):
+  nsn, images = decoded_digits
+  fed = decoder_training.train_fed(KEY, nsn, Rows.of(images[:20]), lambda _: None)
+  for decoder in fed[:-1]:
+    weight = np.asarray(decoder.weight).reshape(len(decoder.weight), -1)
+    common = weight.mean(axis=0)
+    lengths = np.linalg.norm(weight, axis=1) * np.linalg.norm(common)
+    # Each alone, half of them are within 0.4 of it, by their cosine; leaning, 0.8.
+    assert np.median(weight @ common / lengths) > 0.6
 
 
 def test_factors_and_decoders_speak_of_as_many_directions_as_are_asked_for(decoded_digits):
