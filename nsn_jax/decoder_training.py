@@ -168,8 +168,8 @@ def _fit(
   decoded = {}
   for kind in kinds:
     # As many patches like everyone's as there are features to weigh.
-    pooled = num_features if kind == "corrected" else 0
-    bias, weight = decoders.solve_decoder(totals[kind], ridge, pooled)
+    common = num_features if kind == "corrected" else 0
+    bias, weight = decoders.solve_decoder(totals[kind], ridge, common)
     start = starts[kind]
     decoded[kind] = Decoder(
       of, None if isinstance(start, Filters) else start, bases[kind], bias, weight

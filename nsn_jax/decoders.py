@@ -287,18 +287,18 @@ def _linear_sums(columns: jax.Array, rows: jax.Array, along: jax.Array) -> Decod
 
 @jax.jit
 def solve_decoder(
-  sums: DecoderSums, ridge: jax.typing.ArrayLike, pooled: jax.typing.ArrayLike = 0.0
+  sums: DecoderSums, ridge: jax.typing.ArrayLike, common: jax.typing.ArrayLike = 0.0
 ) -> tuple[jax.Array, jax.Array]:
   """Bias [E, B] and weight [E, F, B] of least squares with a ridge, and with all experts' help.
 
   Alone, a map of F features from a few hundred patches follows their noise. So each counts some
   patches more that are like all experts' together, each about its own mean: the map leans on one
-  that is common to all, its bias on nobody's. None of this is in the paper.
+  of all, its bias on nobody's. None of this is in the paper.
 
   Args:
     sums: over all positions.
     ridge: at features of unit variance, as a share of an expert's patches and of a hundred more.
-    pooled: patches like all experts' that each counts.
+    common: patches like all experts' that each counts.
   """
   gram, cross = sums.gram[:, :-1, :-1], sums.cross[:, :-1]
   count, seen, along = sums.gram[:, -1, -1], sums.gram[:, :-1, -1], sums.cross[:, -1]
@@ -306,7 +306,7 @@ def solve_decoder(
   share = 1.0 / (count[:, None] + 1.0)
   gram = gram - (share * seen)[:, :, None] * seen[:, None]
   cross = cross - (share * seen)[:, :, None] * along[:, None]
-  more = pooled / jnp.maximum(jnp.sum(count), 1.0)
+  more = common / jnp.maximum(jnp.sum(count), 1.0)
   gram, cross = gram + more * jnp.sum(gram, axis=0), cross + more * jnp.sum(cross, axis=0)
   penalty = ridge * (count + _PRIOR_PATCHES)
   gram = gram + penalty[:, None, None] * jnp.eye(gram.shape[-1], dtype=jnp.float32)

@@ -106,26 +106,26 @@ def _sums_of(experts: list[tuple[np.ndarray, np.ndarray]]) -> DecoderSums:
 def _experts(counts: tuple[int, ...], noise: float) -> list[tuple[np.ndarray, np.ndarray]]:
   """Experts of a nearly common map of five features, each about its own mean."""
   rng = np.random.default_rng(3)
-  common, found = rng.standard_normal((5, 2)), []
+  shared, found = rng.standard_normal((5, 2)), []
   for count in counts:
     seen = rng.standard_normal((count, 5)) + rng.standard_normal(5)
-    own = common + 0.1 * rng.standard_normal((5, 2))
+    own = shared + 0.1 * rng.standard_normal((5, 2))
     along = seen @ own + rng.standard_normal(2) + noise * rng.standard_normal((count, 2))
     found.append((seen, along))
   return found
 
 
-@pytest.mark.parametrize("pooled", [0.0, 7.0, 300.0])
+@pytest.mark.parametrize("common", [0.0, 7.0, 300.0])
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
-def test_each_map_is_least_squares_of_its_patches_and_of_all_experts_weighed(pooled, ridge):
+def test_each_map_is_least_squares_of_its_patches_and_of_all_experts_weighed(common, ridge):
   experts = _experts((40, 25, 60), 0.5)
-  bias, weight = decoders.solve_decoder(_sums_of(experts), ridge, pooled)
+  bias, weight = decoders.solve_decoder(_sums_of(experts), ridge, common)
   # One patch more at no features, for each expert; then each about its mean.
   rows = [tuple(np.r_[part, np.zeros((1, part.shape[1]))] for part in expert) for expert in experts]
   about = [(seen - seen.mean(axis=0), along - along.mean(axis=0)) for seen, along in rows]
   total = sum(len(seen) for seen, _ in experts)
   for j, ((seen, along), (own_seen, own_along)) in enumerate(zip(rows, about, strict=True)):
-    each = np.sqrt(pooled / total)
+    each = np.sqrt(common / total)
     some = np.sqrt(ridge * (len(experts[j][0]) + 100.0)) * np.eye(5)
     design = np.concatenate([own_seen, *(each * other for other, _ in about), some])
     wanted = np.concatenate([own_along, *(each * other for _, other in about), np.zeros((5, 2))])
@@ -151,8 +151,8 @@ def test_experts_of_few_patches_decode_others_better_with_all_experts_help():
   experts = _experts((12,) * 30, 1.0)
   fitted = [(seen[:6], along[:6]) for seen, along in experts]
 
-  def error(pooled: float) -> float:
-    bias, weight = map(np.asarray, decoders.solve_decoder(_sums_of(fitted), 1e-2, pooled))
+  def error(common: float) -> float:
+    bias, weight = map(np.asarray, decoders.solve_decoder(_sums_of(fitted), 1e-2, common))
     others = [seen[6:] @ weight[j] + bias[j] - along[6:] for j, (seen, along) in enumerate(experts)]
     return float(np.mean(np.square(others)))
 
@@ -161,7 +161,7 @@ def test_experts_of_few_patches_decode_others_better_with_all_experts_help():
 
 def test_one_expert_alone_has_nobody_to_lean_on():
   sums = _sums_of(_experts((40,), 0.5))
-  alone, leaning = (decoders.solve_decoder(sums, 0.0, pooled) for pooled in (0.0, 1e3))
+  alone, leaning = (decoders.solve_decoder(sums, 0.0, common) for common in (0.0, 1e3))
   for a, b in zip(alone, leaning, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-3)
 
