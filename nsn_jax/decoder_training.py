@@ -25,8 +25,8 @@ __all__ = ["kept_maps", "train_exact", "train_fed"]
 #: Positions that a fed decoder is fitted on: its filters' own maps need some thousands each. One
 #: map for all needs fewer.
 _POSITIONS, _EXACT_POSITIONS = 1_080_000, 150_000
-#: Images that a decoder sees at the least, at most, and at a time: a map of one position is small,
-#: but sums over a batch are a gigabyte, whatever its size.
+#: Images that a decoder sees at the least, at most, and at a time: where sums are taken more of
+#: them, as these are most of a gigabyte in a middle layer, and are added up once a batch.
 _LEAST_IMAGES, _MOST_IMAGES = 1_000, 30_000
 _MOST_AT_ONCE, _MOST_SUMMED_AT_ONCE = 100, 400
 #: Values that the positions of a batch see, at most.
