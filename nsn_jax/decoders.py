@@ -47,7 +47,7 @@ __all__ = [
 _CLIP = 1e-4
 #: Directions asked for beyond those that are kept, which makes these better.
 _OVERSAMPLING = 16
-#: Patches that an expert's own map counts against: with fewer, its mean stays nearly as it was.
+#: Patches that the ridge counts beyond an expert's own: with fewer, what it sees moves it little.
 _PRIOR_PATCHES = 100.0
 
 
