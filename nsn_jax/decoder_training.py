@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from nsn_jax import decoders, factors
+from nsn_jax import decoder_features, decoders, factors
 from nsn_jax.decoder_choice import choose_decoder
 from nsn_jax.decoders import Decoder, DecoderSums
 from nsn_jax.filters import Filters, feature_map
@@ -62,7 +62,20 @@ def _exact_pairs(nsn: NSN, images: npt.NDArray, index: int) -> _Pairs:
   return pairs
 
 
-def kept_maps(nsn: NSN, images: npt.NDArray) -> npt.NDArray[np.float32]:
+def _kept(nsn: NSN, images: npt.NDArray) -> factors.Kept:
+  """What the last layer's filters keep of images' maps, on the host: a kilobyte or two an image."""
+  top = nsn.config.layers[-1]
+  found: list[factors.Kept] = []
+  size = min(_MOST_AT_ONCE, len(images))
+  for i in range(0, len(images), size):
+    batch = np.resize(images[i : i + size], (size, *images.shape[1:]))  # a last one filled up
+    maps = seen_maps(nsn, jnp.asarray(batch), count=nsn.num_layers - 1)
+    patches = extract_patches(maps[-1], top.kernel, top.stride)[:, 0, 0]
+    found.append(jax.device_get(factors.keep(patches, nsn.filters[-1])))
+  return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(images)], *found)
+
+
+def kept_maps(nsn: NSN, images: npt.NDArray) -> jax.Array:
   """What the last layer's filters keep of images' maps: where the sampler's decoding begins.
 
   Args:
@@ -72,24 +85,16 @@ def kept_maps(nsn: NSN, images: npt.NDArray) -> npt.NDArray[np.float32]:
   Returns:
     Maps of the layer below the last, float32 [N, h, w, C].
   """
-  top, found = nsn.config.layers[-1], []
-  size = min(_MOST_AT_ONCE, len(images))
-  for i in range(0, len(images), size):
-    batch = np.resize(images[i : i + size], (size, *images.shape[1:]))  # a last one filled up
-    maps = seen_maps(nsn, jnp.asarray(batch), count=nsn.num_layers - 1)
-    patches = extract_patches(maps[-1], top.kernel, top.stride)[:, 0, 0]
-    found.append(np.asarray(factors.reconstruct(patches, nsn.filters[-1])))
-  return np.concatenate(found)[: len(images)]
+  return factors.from_kept(_kept(nsn, images), nsn.filters[-1])
 
 
-def _fed_pairs(
-  nsn: NSN, images: npt.NDArray, starts: npt.NDArray[np.float32], index: int
-) -> _Pairs:
+def _fed_pairs(nsn: NSN, images: npt.NDArray, starts: factors.Kept, index: int) -> _Pairs:
   layer = nsn.config.layers[index]
 
   def pairs(key: jax.Array, rows: npt.NDArray[np.integer]) -> tuple[jax.Array, jax.Array]:
     maps = seen_maps(nsn, jnp.asarray(images[rows]), count=index)
-    fed = jnp.asarray(starts[rows])
+    # Made again in each batch: maps of all images are gigabytes.
+    fed = factors.from_kept(jax.tree.map(lambda x: jnp.asarray(x[rows]), starts), nsn.filters[-1])
     if index < nsn.num_layers - 2:
       fed = decode(key, nsn, fed, layer=nsn.num_layers - 2, stop_layer=index)
     return fed, extract_patches(maps[index], layer.kernel, layer.stride)
@@ -132,7 +137,7 @@ def _fit(
   if context > 1:  # a position alone is seen whole
     kept = min(position_features or kept, kept)
   num_features = min(num_features, context**2 * kept, some_maps[..., 0].size)
-  of = decoders.fit_features(
+  of = decoder_features.fit_features(
     feature_key,
     jnp.asarray(some_maps),
     context=context,
@@ -160,7 +165,7 @@ def _fit(
   for done, (k, batch) in enumerate(zip(keys, batches, strict=True), 1):
     # What is fed is the dear part: once for all kinds.
     feature_map, patches = first[done - 1] if done <= len(first) else pairs(k, batch)
-    seen = decoders.features(feature_map, of)
+    seen = decoder_features.features(feature_map, of)
     for kind in kinds:
       found = decoders.decoder_sums(seen, patches, bases[kind], starts[kind])
       totals[kind] = add_sums(totals[kind], found) if kind in totals else found
@@ -171,9 +176,8 @@ def _fit(
     common = num_features if kind == "corrected" else 0
     bias, weight = decoders.solve_decoder(totals[kind], ridge, common)
     start = starts[kind]
-    decoded[kind] = Decoder(
-      of, None if isinstance(start, Filters) else start, bases[kind], bias, weight
-    )
+    fitted = Decoder(of, None if isinstance(start, Filters) else start, bases[kind], bias, weight)
+    decoded[kind] = decoders.folded(fitted)
   return decoded
 
 
@@ -218,7 +222,7 @@ def train_fed(
   if not wanted:
     return None
   images = _some(jax.random.fold_in(key, nsn.num_layers), rows)
-  starts = kept_maps(nsn, images)
+  starts = _kept(nsn, images)
   finds = any(nsn.config.layers[index].decoder == "found" for index in wanted)
   num_held = min(_HELD_OUT, int(_HELD_OUT_SHARE * len(images))) if finds else 0
   fitted_on, held = np.split(np.arange(len(images)), [len(images) - num_held])

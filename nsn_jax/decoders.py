@@ -16,66 +16,33 @@ an expert ends it.
 
 import dataclasses
 import functools
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nsn_jax import checks, numerics
+from nsn_jax.decoder_features import Features, at_positions, features, neighbours
 from nsn_jax.factors import along_basis, residuals
 from nsn_jax.filters import Filters
 from nsn_jax.grouped import apply_by_group, sum_products_by_group
-from nsn_jax.range_finder import range_finder
 
 __all__ = [
   "Decoder",
   "DecoderSums",
-  "Features",
   "check_decoder",
   "corrections",
   "decoder_sums",
-  "features",
-  "fit_features",
+  "folded",
   "from_coordinates",
   "linear_patches",
+  "seen_by",
   "solve_decoder",
 ]
 
-#: Similarities are clipped so far from 0 and 1 before their logits are taken: what is further away
-#: is a distance that float32, and the sampler, know little of.
-_CLIP = 1e-4
-#: Directions asked for beyond those that are kept, which makes these better.
-_OVERSAMPLING = 16
 #: Patches that the ridge counts beyond an expert's own: with fewer, what it sees moves it little.
 _PRIOR_PATCHES = 100.0
-
-
-@functools.partial(
-  jax.tree_util.register_dataclass,
-  data_fields=["center", "projection", "position"],
-  meta_fields=["context", "logits"],
-)
-@dataclasses.dataclass(frozen=True, eq=False)
-class Features:
-  """What a decoder sees of a feature map at a position: F numbers of unit variance.
-
-  Attributes:
-    center: mean of the values, float32 [P], P = context^2 M.
-    projection: of the centred values, float32 [P, F].
-    context: positions a side that are seen, odd: 1 for the position alone. Beyond the border the
-      border is repeated.
-    logits: whether log(h / (1 - h)), clipped, is seen in place of h.
-    position: what is seen of each position before it stands beside its neighbours, float32 [K, M],
-      as many neighbours of hundreds of similarities are most of a sample's work; None for all, M =
-      K.
-  """
-
-  center: jax.Array
-  projection: jax.Array
-  context: int
-  logits: bool
-  position: jax.Array | None = None
 
 
 @functools.partial(
@@ -119,9 +86,10 @@ def check_decoder(name: str, decoder: Decoder, filters: Filters) -> None:
   k = filters.num_filters
   kept = k if of.position is None else of.position.shape[-1]
   seen, size = of.context**2 * kept, decoder.basis.shape[0]
-  num_features, experts = of.projection.shape[-1], k if decoder.mean is None else 1
+  num_features = seen if of.projection is None else of.projection.shape[-1]
+  experts = k if decoder.mean is None else 1
   expected = {
-    "features.center": (of.center, (seen,)),
+    "features.center": (of.center, (kept if of.projection is None else seen,)),
     "features.projection": (of.projection, (seen, num_features)),
     "features.position": (of.position, (k, kept)),
     "mean": (decoder.mean, window),
@@ -144,94 +112,6 @@ class DecoderSums(NamedTuple):
 
   gram: jax.Array
   cross: jax.Array
-
-
-def _of_position(feature_map: jax.Array, logits: bool) -> jax.Array:
-  if not logits:
-    return feature_map
-  clipped = jnp.clip(feature_map, _CLIP, 1.0 - _CLIP)
-  return jnp.log(clipped) - jnp.log1p(-clipped)
-
-
-def _with_neighbours(values: jax.Array, context: int) -> jax.Array:
-  """Values of each position and its neighbours: [N, h, w, M] to [N, h, w, context^2 M]."""
-  if context == 1:
-    return values
-  h, w = values.shape[1:3]
-  reach = context // 2
-  padded = jnp.pad(values, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-  parts = [padded[:, i : i + h, j : j + w] for i in range(context) for j in range(context)]
-  return jnp.concatenate(parts, axis=-1)
-
-
-def fit_features(
-  key: jax.Array,
-  feature_maps: jax.Array,
-  *,
-  context: int,
-  logits: bool,
-  size: int,
-  most: int | None = None,
-) -> Features:
-  """The leading directions of some feature maps, each scaled to unit variance. On the host.
-
-  Args:
-    key: PRNG key.
-    feature_maps: float32 [N, h, w, K].
-    context: positions a side.
-    logits: of the similarities, or these themselves.
-    size: F, at most context^2 M and N h w.
-    most: where neighbours are seen, M, leading directions that are kept of each position, if K is
-      more; None for all.
-  """
-  position = None
-  count, k = math.prod(feature_maps.shape[:3]), feature_maps.shape[3]
-  if context > 1 and most is not None and most < min(count, k):
-    about = _about_mean(feature_maps, None, context=1, logits=logits)[0]
-    more = min(most + _OVERSAMPLING, count, k)
-    position = range_finder(jax.random.fold_in(key, 1), about, size=more)[0][:most].T
-  about, center = _about_mean(feature_maps, position, context=context, logits=logits)
-  size_found = min(size + _OVERSAMPLING, *about.shape)
-  directions, power = range_finder(key, about, size=size_found)
-  projection = _scaled(directions, power, about, center, size=size)
-  return Features(center, projection, context, logits, position)
-
-
-@functools.partial(jax.jit, static_argnames=("context", "logits"))
-def _about_mean(
-  feature_maps: jax.Array, position: jax.Array | None, *, context: int, logits: bool
-) -> tuple[jax.Array, jax.Array]:
-  """What each position sees about its mean, [n, context^2 M], and the mean."""
-  values = _of_position(feature_maps, logits)
-  if position is not None:
-    values = jnp.dot(values, position, precision=numerics.PRECISION)
-  values = _with_neighbours(values, context)
-  rows = values.reshape(-1, values.shape[-1])
-  center = numerics.column_means(rows)
-  return rows - center, center
-
-
-@functools.partial(jax.jit, static_argnames="size")
-def _scaled(
-  directions: jax.Array, power: jax.Array, about: jax.Array, center: jax.Array, *, size: int
-) -> jax.Array:
-  """Directions [context^2 M, F], each over its deviation."""
-  deviation = jnp.sqrt(power[:size] / about.shape[0])
-  # A direction of no variance, but for float32's rounding, is no feature.
-  largest = jnp.max(jnp.abs(about + center))
-  least = jnp.maximum(1e-4 * deviation[0], 1e-5 * largest)
-  inverse = jnp.where(deviation > least, 1.0 / jnp.maximum(deviation, least), 0.0)
-  return directions[:size].T * inverse
-
-
-@jax.jit
-def features(feature_map: jax.Array, of: Features) -> jax.Array:
-  """Features of each position: [N, h, w, K] to float32 [N, h, w, F]."""
-  values = _of_position(feature_map, of.logits)
-  if of.position is not None:
-    values = jnp.dot(values, of.position, precision=numerics.PRECISION)
-  values = _with_neighbours(values, of.context) - of.center
-  return jnp.dot(values, of.projection, precision=numerics.PRECISION)
 
 
 def _with_one(values: jax.Array) -> jax.Array:
@@ -315,6 +195,42 @@ def solve_decoder(
   return bias, weight
 
 
+def folded(decoder: Decoder) -> Decoder:
+  """The same decoder with the projection in its maps, where this takes fewer multiplications.
+
+  A filter's own map of F features speaks of B directions, and of a small window these are fewer:
+  from P values of a position and its neighbours to B of the patch is less than by way of F.
+
+  Args:
+    decoder: as it was fitted.
+  """
+  of = decoder.features
+  if of.projection is None:
+    return decoder
+  (seen, num_features), size = of.projection.shape, decoder.basis.shape[0]
+  if seen * size >= num_features * (seen + size):
+    return decoder
+  # One mean for each position, whatever its place among the neighbours; what is left of theirs goes
+  # into the bias.
+  around = np.asarray(of.center, np.float64).reshape(of.context**2, -1)
+  center = around.mean(axis=0)
+  rest = (center - around).ravel() @ np.asarray(of.projection, np.float64)
+  rows = jnp.concatenate([of.projection, jnp.asarray(rest, jnp.float32)[None]])
+  maps = _times_each(rows, decoder.weight)
+  return dataclasses.replace(
+    decoder,
+    features=dataclasses.replace(of, center=jnp.asarray(center, jnp.float32), projection=None),
+    bias=decoder.bias + maps[:, -1],
+    weight=maps[:, :-1],
+  )
+
+
+@jax.jit
+def _times_each(rows: jax.Array, weight: jax.Array) -> jax.Array:
+  """Rows [P, F] times each expert's map, [E, P, B]; one by one, as in `nsn_jax.threads`."""
+  return jax.lax.map(lambda each: jnp.dot(rows, each, precision=numerics.PRECISION), weight)
+
+
 def linear_patches(feature_map: jax.Array, decoder: Decoder) -> jax.Array:
   """Patches of each position by a linear decoder: [N, h, w, K] to float32 [N, h, w, kh, kw, C]."""
   assert decoder.mean is not None
@@ -323,16 +239,27 @@ def linear_patches(feature_map: jax.Array, decoder: Decoder) -> jax.Array:
   return decoder.mean + from_coordinates(along, decoder)
 
 
+def seen_by(decoder: Decoder, feature_map: jax.Array) -> jax.Array:
+  """What `corrections` takes of a map: [N, h, w, K] to float32 [N, h, w, F or M].
+
+  Of a folded decoder what is seen of each position alone: with its neighbours, nine times as many
+  values would be held.
+  """
+  of = decoder.features
+  return (at_positions if of.projection is None else features)(feature_map, of)
+
+
 def corrections(seen: jax.Array, index: jax.Array, decoder: Decoder) -> jax.Array:
   """How far each position's filter is moved, by coordinates: float32 [N, h, w, B].
 
   Args:
-    seen: `features` of the map, float32 [N, h, w, F].
+    seen: `seen_by` the decoder, float32 [N, h, w, F or M].
     index: the filter drawn at each position, int32 [N, h, w].
     decoder: a corrected one.
   """
-  expert = index.reshape(-1)
-  moved = apply_by_group(expert, seen.reshape(-1, seen.shape[-1]), decoder.weight)
+  of, expert = decoder.features, index.reshape(-1)
+  among = neighbours(index.shape, of.context) if of.projection is None else None
+  moved = apply_by_group(expert, seen.reshape(-1, seen.shape[-1]), decoder.weight, among)
   return (moved + decoder.bias[expert]).reshape(*index.shape, -1)
 
 

@@ -28,10 +28,13 @@ from nsn_jax.range_finder import range_finder
 
 __all__ = [
   "Coordinates",
+  "Kept",
   "Moments",
   "along_basis",
   "coordinates",
   "fit_factors",
+  "from_kept",
+  "keep",
   "leading_directions",
   "moments",
   "reconstruct",
@@ -172,23 +175,32 @@ def fit_factors(found: Moments, basis: jax.Array, *, rank: int) -> Factors:
   return Factors(length[..., None] * jnp.sign(largest) * vectors, basis, rest)
 
 
-@jax.jit
-def reconstruct(patches: jax.Array, filters: Filters) -> jax.Array:
-  """What the filters keep of patches: each one's filter's mean, and factors' posterior mean.
+class Kept(NamedTuple):
+  """What filters keep of patches, in few numbers: `from_kept` makes patches of them again.
 
-      mu_j + E[u | x] W_j        E[u | x] = (W_j W_j^T + psi_j I)^-1 W_j (x - mu_j)
+  Attributes:
+    index: filter of each patch by Eq 1, int32 [n].
+    along: what is kept of the residual, in the factors' basis, float32 [n, B]; None of filters
+      without factors.
+  """
+
+  index: jax.Array  # type: ignore[assignment]  # hides tuple.index, which nobody needs
+  along: jax.Array | None
+
+
+@jax.jit
+def keep(patches: jax.Array, filters: Filters) -> Kept:
+  """What the filters keep of patches: which one each goes to, and its factors' posterior mean.
+
+      E[u | x] W_j        E[u | x] = (W_j W_j^T + psi_j I)^-1 W_j (x - mu_j)
 
   Args:
     patches: x, float32 [n, kh, kw, C].
     filters: K filters, with factors or without.
-
-  Returns:
-    float32 [n, kh, kw, C].
   """
   index, residual = residuals(patches, filters)
-  mean = filters.mean[index]
   if filters.factors is None:
-    return mean
+    return Kept(index, None)
   loading, basis, rest = filters.factors
   along = along_basis(residual, basis)
   own = loading[index]
@@ -196,5 +208,18 @@ def reconstruct(patches: jax.Array, filters: Filters) -> jax.Array:
   length = jnp.sum(own * own, axis=-1)
   score = jnp.einsum("nrb,nb->nr", own, along, precision=numerics.PRECISION)
   score = score / (length + rest[index][:, None])
-  kept = jnp.einsum("nr,nrb->nb", score, own, precision=numerics.PRECISION)
-  return mean + jnp.tensordot(kept, basis, 1, precision=numerics.PRECISION)
+  return Kept(index, jnp.einsum("nr,nrb->nb", score, own, precision=numerics.PRECISION))
+
+
+@jax.jit
+def from_kept(kept: Kept, filters: Filters) -> jax.Array:
+  """Patches of what `keep` kept of them, mu_j + E[u | x] W_j: float32 [n, kh, kw, C]."""
+  mean = filters.mean[kept.index]
+  if filters.factors is None or kept.along is None:
+    return mean
+  return mean + jnp.tensordot(kept.along, filters.factors.basis, 1, precision=numerics.PRECISION)
+
+
+def reconstruct(patches: jax.Array, filters: Filters) -> jax.Array:
+  """What is left of patches once filters kept them: [n, kh, kw, C] to float32 [n, kh, kw, C]."""
+  return from_kept(keep(patches, filters), filters)

@@ -96,13 +96,16 @@ def sum_products_by_group(
 
 
 @jax.jit
-def apply_by_group(index: jax.Array, left: jax.Array, matrices: jax.Array) -> jax.Array:
+def apply_by_group(
+  index: jax.Array, left: jax.Array, matrices: jax.Array, among: jax.Array | None = None
+) -> jax.Array:
   """Each row times its group's matrix.
 
   Args:
     index: group of each row, int32 [n], in [0, G).
-    left: float32 [n, P].
+    left: float32 [n, P]; [m, P / c] where rows are put together.
     matrices: float32 [G, P, Q].
+    among: rows of `left` that stand side by side in each row, int32 [n, c]; None for its own.
 
   Returns:
     float32 [n, Q].
@@ -112,7 +115,12 @@ def apply_by_group(index: jax.Array, left: jax.Array, matrices: jax.Array) -> ja
 
   def one(block: tuple[jax.Array, jax.Array]) -> jax.Array:
     rows, group = block
-    return jnp.dot(_take(left, rows), matrices[group], precision=numerics.PRECISION)
+    if among is None:
+      own = _take(left, rows)
+    else:
+      parts = among.at[rows].get(mode="fill", fill_value=left.shape[0])
+      own = _take(left, parts).reshape(rows.shape[0], -1)
+    return jnp.dot(own, matrices[group], precision=numerics.PRECISION)
 
   products = jax.lax.map(one, (blocks.rows, blocks.group))
   return products.reshape(-1, matrices.shape[2])[blocks.slot]

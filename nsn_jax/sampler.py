@@ -25,7 +25,7 @@ import numpy as np
 from nsn_jax import budgets, checks, numerics
 from nsn_jax.config import LayerConfig, SamplerConfig
 from nsn_jax.curves import with_curves
-from nsn_jax.decoders import Decoder, corrections, features, from_coordinates, linear_patches
+from nsn_jax.decoders import Decoder, corrections, from_coordinates, linear_patches, seen_by
 from nsn_jax.filters import Filters
 from nsn_jax.gains import with_gains
 from nsn_jax.network import NSN, Contrast, check_trained, decoded_sizes
@@ -169,7 +169,7 @@ def decode_layer(
 
   # One filter a position: its number says what weights would.
   def chosen(keys: jax.Array, maps: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-    seen = None if decoder is None else features(maps, decoder.features)
+    seen = None if decoder is None else seen_by(decoder, maps)
     return _draw_filters(keys, maps, knobs.gamma), seen
 
   def single(keys: jax.Array, index: jax.Array, along: jax.Array | None) -> jax.Array:

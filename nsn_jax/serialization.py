@@ -15,7 +15,8 @@ import safetensors.numpy
 from nsn_jax import checks, files, network
 from nsn_jax.config import NetworkConfig
 from nsn_jax.curves import Curves
-from nsn_jax.decoders import Decoder, Features
+from nsn_jax.decoder_features import Features
+from nsn_jax.decoders import Decoder
 from nsn_jax.filters import Factors, Filters
 from nsn_jax.gains import Gains
 from nsn_jax.network import NSN, Contrast
@@ -27,8 +28,9 @@ __all__ = ["load", "save"]
 _FORMAT = "nsn_jax"
 #: 2: all metadata in one entry, as those of several come in any order, and a checksum in it.
 #: 3: factors, prior, decoders and contrast.
-_VERSION = 3
-_READ_VERSIONS = (2, 3)
+#: 4: decoders may have no projection of what they see.
+_VERSION = 4
+_READ_VERSIONS = (2, 3, 4)
 
 
 def save(path: str | os.PathLike[str], nsn: NSN) -> None:
@@ -127,9 +129,11 @@ def _assembled(arrays: dict[str, np.ndarray], config: NetworkConfig, seen: str) 
         f"{name}: expected a whole number and true or false, got {context}, {logits}"
       )
     of = f"{name}.features"
-    position = take(f"{of}.position") if f"{of}.position" in arrays else None
-    features = Features(take(f"{of}.center"), take(f"{of}.projection"), context, logits, position)
-    mean = take(f"{name}.mean") if f"{name}.mean" in arrays else None
+    projection, position, mean = (
+      take(x) if x in arrays else None
+      for x in (f"{of}.projection", f"{of}.position", f"{name}.mean")
+    )
+    features = Features(take(f"{of}.center"), projection, context, logits, position)
     return Decoder(features, mean, *(take(f"{name}.{x}") for x in ("basis", "bias", "weight")))
 
   whitening = None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nsn_jax
-from nsn_jax import decoder_training, decoders, factors, network, sampler
+from nsn_jax import decoder_features, decoder_training, decoders, factors, network, sampler
 from nsn_jax.decoders import Decoder, DecoderSums
 from nsn_jax.filters import Filters
 from nsn_jax.patches import extract_patches
@@ -29,11 +29,11 @@ def _batch(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def _fit(
   maps: np.ndarray, below: np.ndarray, start: Filters | jax.Array, ridge: float, **of
 ) -> Decoder:
-  seen = decoders.fit_features(
+  seen = decoder_features.fit_features(
     KEY, jnp.asarray(maps), **{"context": 1, "logits": False, "size": K} | of
   )
   basis = jnp.eye(4).reshape(4, *WINDOW)
-  values = decoders.features(jnp.asarray(maps), seen)
+  values = decoder_features.features(jnp.asarray(maps), seen)
   sums = decoders.decoder_sums(values, jnp.asarray(below), basis, start)
   bias, weight = decoders.solve_decoder(sums, ridge)
   return Decoder(seen, None if isinstance(start, Filters) else start, basis, bias, weight)
@@ -65,7 +65,7 @@ def test_the_ridge_is_scikit_learns():
   maps, below = _batch()
   mean = below.mean(axis=(0, 1, 2))
   decoder = _fit(maps, below, jnp.asarray(mean), 0.5)
-  seen = np.asarray(decoders.features(jnp.asarray(maps), decoder.features)).reshape(-1, K)
+  seen = np.asarray(decoder_features.features(jnp.asarray(maps), decoder.features)).reshape(-1, K)
   np.testing.assert_allclose(seen.std(axis=0), 1.0, atol=1e-3)  # unit variance, uncorrelated
   np.testing.assert_allclose(seen.T @ seen / 240, np.eye(K), atol=1e-3)
   flat = (below - mean).reshape(-1, 4)
@@ -83,7 +83,7 @@ def test_a_corrected_decoder_is_least_squares_within_each_filter():
   own = ((rows[:, None] - mean) ** 2).sum(axis=2).argmin(axis=1)
   index = jnp.asarray(own.reshape(20, 3, 4))
   along = decoders.corrections(
-    decoders.features(jnp.asarray(maps), decoder.features), index, decoder
+    decoder_features.features(jnp.asarray(maps), decoder.features), index, decoder
   )
   found = filters.mean[index] + decoders.from_coordinates(along, decoder)
   for j in range(2):
@@ -180,11 +180,11 @@ def test_an_expert_without_patches_has_the_common_map():
 def test_sums_are_additive():
   maps, below = _batch()
   filters = _filters(below)
-  seen = decoders.fit_features(KEY, jnp.asarray(maps), context=1, logits=False, size=4)
+  seen = decoder_features.fit_features(KEY, jnp.asarray(maps), context=1, logits=False, size=4)
   basis = jnp.eye(4).reshape(4, *WINDOW)
 
   def sums(part: slice) -> DecoderSums:
-    values = decoders.features(jnp.asarray(maps[part]), seen)
+    values = decoder_features.features(jnp.asarray(maps[part]), seen)
     return decoders.decoder_sums(values, jnp.asarray(below[part]), basis, filters)
 
   both = jax.tree.map(jnp.add, sums(slice(7)), sums(slice(7, None)))
@@ -192,11 +192,50 @@ def test_sums_are_additive():
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
+def test_folded_decoders_decode_the_same_with_fewer_products():
+  maps, below = _batch()
+  for start in (_filters(below), jnp.asarray(below.mean(axis=(0, 1, 2)))):
+    fitted = _fit(maps, below, start, 0.01, context=3, size=8)
+    found = decoders.folded(fitted)
+    # 54 values of nine positions times 4 directions, in place of 54 times 8 features.
+    assert found.features.projection is None and found.weight.shape[1:] == (54, 4)
+    assert decoders.folded(found) is found
+    shared = jnp.asarray(maps)
+    if fitted.kind == "linear":
+      a, b = (decoders.linear_patches(shared, decoder) for decoder in (fitted, found))
+    else:
+      index = jnp.asarray(np.random.default_rng(1).integers(0, 2, (20, 3, 4)), jnp.int32)
+      a, b = (
+        decoders.corrections(decoders.seen_by(decoder, shared), index, decoder)
+        for decoder in (fitted, found)
+      )
+    np.testing.assert_allclose(a, b, atol=1e-4)  # sums of 54 products, of weights near 10
+    # Moved maps, which the features have not seen, as well: nothing rests on their mean.
+    seen = decoder_features.features(shared + 0.3, found.features)
+    assert seen.shape == (20, 3, 4, 54)
+
+
+def test_a_decoder_of_more_directions_than_features_stays_as_it_is():
+  maps, below = _batch()
+  fitted = _fit(maps, below, _filters(below), 0.01, size=2)
+  assert decoders.folded(fitted) is fitted
+
+
+@pytest.mark.parametrize("context", [1, 3, 5])
+def test_numbers_of_neighbours_are_in_the_order_of_the_features(context):
+  maps = np.random.default_rng(0).random((3, 4, 5, 2)).astype(np.float32)
+  of = decoder_features.Features(jnp.full(2, 0.5), None, context, False)
+  seen = decoder_features.features(jnp.asarray(maps), of)
+  among = decoder_features.neighbours((3, 4, 5), context)
+  alone = np.asarray(decoder_features.at_positions(jnp.asarray(maps), of)).reshape(-1, 2)
+  np.testing.assert_array_equal(np.asarray(seen).reshape(60, -1), alone[among].reshape(60, -1))
+
+
 def test_neighbours_are_seen_and_the_border_is_repeated():
   maps = np.zeros((1, 3, 3, 1), np.float32)
   maps[0, 0, 0] = 1.0
-  of = decoders.Features(jnp.zeros(9), jnp.eye(9), 3, False)
-  seen = np.asarray(decoders.features(jnp.asarray(maps), of))[0]
+  of = decoder_features.Features(jnp.zeros(9), jnp.eye(9), 3, False)
+  seen = np.asarray(decoder_features.features(jnp.asarray(maps), of))[0]
   np.testing.assert_array_equal(seen[1, 1], [1, 0, 0, 0, 0, 0, 0, 0, 0])
   np.testing.assert_array_equal(seen[0, 0], [1, 1, 0, 1, 1, 0, 0, 0, 0])
   assert not seen[2, 2].any()
@@ -207,28 +246,30 @@ def test_of_a_position_that_varies_along_two_directions_no_more_are_needed(conte
   rng = np.random.default_rng(0)
   maps = jnp.asarray((rng.random((20, 5, 5, 2)) @ rng.random((2, K))).astype(np.float32))
   options = {"context": context, "logits": False, "size": 2}
-  whole, some = (decoders.fit_features(KEY, maps, **options, most=most) for most in (None, 2))
+  whole, some = (
+    decoder_features.fit_features(KEY, maps, **options, most=most) for most in (None, 2)
+  )
   assert whole.position is None
   if context == 1:  # nothing to save
     assert some.position is None
     return
   assert some.position.shape == (K, 2) and some.projection.shape == (18, 2)
-  a, b = (np.asarray(decoders.features(maps, of)).reshape(-1, 2) for of in (whole, some))
+  a, b = (np.asarray(decoder_features.features(maps, of)).reshape(-1, 2) for of in (whole, some))
   # The same directions, up to a turn of the two: as the products of all rows tell.
   np.testing.assert_allclose(a @ a.T, b @ b.T, atol=0.02 * np.abs(a @ a.T).max())
 
 
 def test_features_without_variance_are_zero_and_not_infinite():
   flat = jnp.full((50, 2, 2, 5), 0.25)
-  of = decoders.fit_features(KEY, flat, context=1, logits=True, size=3)
+  of = decoder_features.fit_features(KEY, flat, context=1, logits=True, size=3)
   assert np.isfinite(of.projection).all()
-  assert not np.asarray(decoders.features(flat, of)).any()
+  assert not np.asarray(decoder_features.features(flat, of)).any()
 
 
 def test_certain_similarities_have_finite_logits():
   maps = jnp.asarray(np.random.default_rng(0).integers(0, 2, (30, 2, 2, 4)).astype(np.float32))
-  of = decoders.fit_features(KEY, maps, context=1, logits=True, size=4)
-  assert np.isfinite(decoders.features(maps, of)).all()
+  of = decoder_features.fit_features(KEY, maps, context=1, logits=True, size=4)
+  assert np.isfinite(decoder_features.features(maps, of)).all()
 
 
 def test_of_few_images_maps_of_filters_lean_on_a_common_one(decoded_digits):

@@ -45,3 +45,15 @@ def test_applied_rows_keep_their_places(order, count):
   matrices = np.random.default_rng(1).standard_normal((NUM_GROUPS, 3, 6)).astype(np.float32)
   found = apply_by_group(jnp.asarray(index), jnp.asarray(left), jnp.asarray(matrices))
   np.testing.assert_allclose(found, np.einsum("np,npq->nq", left, matrices[index]), atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 7, 200])
+def test_rows_are_put_together_of_any_others(count):
+  index, left, _ = _rows(count)
+  index = np.minimum(index, NUM_GROUPS - 1)
+  rng = np.random.default_rng(2)
+  among = rng.integers(0, count, (count, 2)).astype(np.int32)
+  matrices = rng.standard_normal((NUM_GROUPS, 6, 4)).astype(np.float32)
+  found = apply_by_group(*map(jnp.asarray, (index, left, matrices, among)))
+  both = np.concatenate([left[among[:, 0]], left[among[:, 1]]], axis=1)
+  np.testing.assert_allclose(found, np.einsum("np,npq->nq", both, matrices[index]), atol=1e-5)

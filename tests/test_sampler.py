@@ -15,7 +15,8 @@ import scipy.stats
 from nsn_jax import budgets
 from nsn_jax import sampler as sampling
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
-from nsn_jax.decoders import Decoder, Features
+from nsn_jax.decoder_features import Features
+from nsn_jax.decoders import Decoder, folded
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.sampler import decode, draw_weights, sample
@@ -240,8 +241,9 @@ def _decoded_by_loops(
   return oracles.stitch_by_loops(patches, stride)
 
 
+@pytest.mark.parametrize("folds", [False, True])
 @pytest.mark.parametrize("kind", ["linear", "corrected"])
-def test_decoders_equal_numpy_in_batches_of_any_size(kind):
+def test_decoders_equal_numpy_in_batches_of_any_size(kind, folds):
   n, k, window, stride = 6, 5, (3, 3, 2), 2
   rng = np.random.default_rng(7)
   maps = rng.random((n, 2, 3, k)).astype(np.float32)
@@ -249,6 +251,9 @@ def test_decoders_equal_numpy_in_batches_of_any_size(kind):
   filters, decoder = Filters(jnp.asarray(mean), jnp.ones(k)), _decoders(k, window)[kind]
   knobs = sampling._Knobs(np.float32(SHARP), np.float32(0.0), np.float32(1.5))
   expected = 1.5 * _decoded_by_loops(maps, decoder, mean, stride)
+  if folds:
+    decoder = folded(decoder)
+    assert decoder.features.projection is None
   for batch in (1, 2, n):
     # What was asked for more than once is drawn once: a decoder's filter is one.
     static = sampling._Static(LayerConfig(kernel=3, stride=stride), 3, False, batch)

@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from nsn_jax import files, presets
 from nsn_jax.config import LayerConfig, NetworkConfig, SamplerConfig
-from nsn_jax.decoders import Features
+from nsn_jax.decoder_features import Features
 from nsn_jax.filters import Filters
 from nsn_jax.network import NSN
 from nsn_jax.sampler import sample
@@ -278,10 +278,10 @@ def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
   _refused(path, "version")
 
 
-@pytest.mark.parametrize("version", [0, 4, "1.0", "", [], True])
+@pytest.mark.parametrize("version", [0, 5, "1.0", "", [], True])
 def test_another_version_is_refused(tmp_path, version):
   path = _tampered(tmp_path / "model", version=version)
-  _refused(path, re.escape(f"expected a version from 1 to 3, got version {version}"))
+  _refused(path, re.escape(f"expected a version from 1 to 4, got version {version}"))
 
 
 def test_a_file_without_a_version_is_refused(tmp_path):
@@ -575,7 +575,7 @@ def test_factors_prior_decoders_and_contrast_come_back(tmp_path, decoded_digits)
 def test_what_a_decoder_sees_of_each_position_comes_back(tmp_path, decoded_digits):
   nsn, _ = decoded_digits
   first = nsn.fed[0]
-  k, size = nsn.filters[0].num_filters, first.features.projection.shape[1]
+  k, size = nsn.filters[0].num_filters, first.weight.shape[1]
   position, projection = np.ones((k, 2), np.float32), np.ones((18, size), np.float32)
   of = Features(jnp.zeros(18), jnp.asarray(projection), 3, False, jnp.asarray(position))
   changed = dataclasses.replace(nsn, fed=(dataclasses.replace(first, features=of), *nsn.fed[1:]))
@@ -585,6 +585,22 @@ def test_what_a_decoder_sees_of_each_position_comes_back(tmp_path, decoded_digit
   wrong = dataclasses.replace(nsn, fed=(dataclasses.replace(first, features=bad), *nsn.fed[1:]))
   with pytest.raises(ValueError, match=r"fed\[0\]\.features\.position: expected shape"):
     save(tmp_path / "wrong", wrong)
+
+
+def test_files_of_version_3_are_read_whose_decoders_all_have_projections(tmp_path, decoded_digits):
+  nsn, _ = decoded_digits
+  first = nsn.fed[0]
+  k, size = nsn.filters[0].num_filters, first.weight.shape[1]
+  of = Features(jnp.zeros(k), jnp.eye(k, size), 1, False)
+  decoder = dataclasses.replace(first, features=of)
+  nsn = dataclasses.replace(nsn, fed=(decoder, None, None), exact=None)
+  save(tmp_path / "model", nsn)
+  with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
+    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    entry = json.loads(file.metadata()["nsn_jax"])
+  old = tmp_path / "old"
+  old.write_bytes(safetensors.numpy.save(arrays, {"nsn_jax": json.dumps(entry | {"version": 3})}))
+  _assert_same(load(old), nsn)
 
 
 def test_files_of_version_2_are_read(tmp_path):

@@ -13,7 +13,7 @@ _SCRIPT = """
 import hashlib, json
 import jax, jax.numpy as jnp, numpy as np
 import nsn_jax.filters
-from nsn_jax import decoders, em, growth, layer, numerics, placement, threads
+from nsn_jax import decoder_features, decoders, em, growth, layer, numerics, placement, threads
 from nsn_jax.basis import find_basis
 from nsn_jax.range_finder import range_finder
 
@@ -36,11 +36,14 @@ with threads.one_blas_thread():
   found = {
     "whitening": nsn_jax.fit_whitening(images, 0.1),
     "directions": range_finder(key, jnp.asarray(rows), size=256),
-    "features": [decoders.fit_features(key, jnp.asarray(seen), context=context, logits=True,
+    "features": [decoder_features.fit_features(key, jnp.asarray(seen), context=context, logits=True,
                                        size=size) for context, size in ((1, 100), (3, 321))],
     "sums": decoders.decoder_sums(jnp.asarray(seen), below, basis, jnp.zeros((3, 3, 2))),
     "decoder": decoders.solve_decoder(decoders.decoder_sums(jnp.asarray(seen), below, basis,
                                                             jnp.zeros((3, 3, 2))), 1e-2),
+    "folded": decoders.folded(decoders.Decoder(
+      decoder_features.fit_features(key, jnp.asarray(seen), context=3, logits=True, size=321), None,
+      jnp.asarray(basis[:7]), jnp.zeros((9, 7)), jnp.asarray(rng.normal(size=(9, 321, 7)), "f4"))),
     "basis": find_basis(key, jnp.asarray(patches[:3_000])),
     "filters": jax.jit(nsn_jax.filters.project)(filters),
     "distances": jax.jit(growth._squared_distances)(rows, rows[:700]),

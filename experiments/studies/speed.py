@@ -154,8 +154,8 @@ def sample_products(nsn: nsn_jax.NSN) -> float:
     each = filters.num_filters * filters.num_values
     if decoder is not None:
       of, (_, num_features, size) = decoder.features, decoder.weight.shape
-      each = of.projection.size + num_features * size + size * filters.num_values
-      each += 0 if of.position is None else of.position.size
+      each = num_features * size + size * filters.num_values
+      each += sum(x.size for x in (of.projection, of.position) if x is not None)
     total += h * w * each
   if nsn.whitening is not None:
     total += math.prod(nsn.whitening.inverse.shape)

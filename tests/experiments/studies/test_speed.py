@@ -8,7 +8,7 @@ import pytest
 import nsn_jax
 from experiments.paper import layouts
 from experiments.studies import speed
-from nsn_jax import decoders
+from nsn_jax import decoder_features, decoders
 
 
 def test_it_gives_a_row_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_products_of_a_sample_are_counted_by_hand(nsn: nsn_jax.NSN) -> None:
   drawn = 2 * 2 * a * 196
   assert speed.sample_products(nsn) == drawn + b * 4 * a + 784**2
   # 5 features of a position and its neighbours, 3 values kept of each, and 7 directions.
-  of = decoders.Features(jnp.zeros(27), jnp.zeros((27, 5)), 3, False, jnp.zeros((a, 3)))
+  of = decoder_features.Features(jnp.zeros(27), jnp.zeros((27, 5)), 3, False, jnp.zeros((a, 3)))
   directions, weight = jnp.zeros((7, 14, 14, 1)), jnp.zeros((a, 5, 7))
   corrected = decoders.Decoder(of, None, directions, jnp.zeros((a, 7)), weight)
   fed = dataclasses.replace(nsn, fed=(corrected, None))
