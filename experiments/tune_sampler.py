@@ -86,8 +86,8 @@ def _with_layer(
 #: In the order of the search. A field more of `SamplerConfig` is a line more here.
 KNOBS: tuple[Knob, ...] = (
   factors("gamma", 0.25, 0.5, 0.7, 1.4, 2.0, 4.0),
-  values("temperature", 0.85, 1.0, 1.15, 1.3),
-  of_pixels("beta", 0.9, 1.0, 1.1, 1.2),
+  values("temperature", 0.8, 0.9, 1.0, 1.15, 1.3),
+  of_pixels("beta", 0.9, 1.0, 1.05, 1.1, 1.2),
   values("alpha", 0.0, 0.1, 0.2, 0.35),
   values("num_draws", 1, 2, 3),
 )
