@@ -156,7 +156,7 @@ def test_files_hold_arrays_and_plain_values_only(tmp_path):
     entry = json.loads(file.metadata()[name])
   assert (name, entry["version"], sorted(entry)) == (
     "nsn_jax",
-    3,
+    4,
     ["config", "seen", "sha256", "version"],
   )
   assert json.loads(entry["config"])["layers"][0]["max_filters"] == 77
