@@ -70,7 +70,7 @@ _DIRECTIONS = 512
 #: Photographs, whose windows have many flat parts and few edges, have curves of windows too.
 _WINDOWS_OF_CURVES = (16, 8)
 #: The same of photographs in colour, all layers but the last. With all of 384 similarities of nine
-#: positions a sample took three times as long, before maps had the projection in them.
+#: positions in every layer a sample took three times as long.
 _BEST_SEEN = {"max_filters": 384, "position_features": 96}
 _BEST_FOUND = _BEST_SEEN | {"decoder": "found", "context": 3, "num_features": 192}
 _BEST_COLOUR: tuple[dict[str, Any], ...] = (

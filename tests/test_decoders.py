@@ -200,19 +200,18 @@ def test_folded_decoders_decode_the_same_with_fewer_products():
     # 54 values of nine positions times 4 directions, in place of 54 times 8 features.
     assert found.features.projection is None and found.weight.shape[1:] == (54, 4)
     assert decoders.folded(found) is found
-    shared = jnp.asarray(maps)
-    if fitted.kind == "linear":
-      a, b = (decoders.linear_patches(shared, decoder) for decoder in (fitted, found))
-    else:
-      index = jnp.asarray(np.random.default_rng(1).integers(0, 2, (20, 3, 4)), jnp.int32)
-      a, b = (
-        decoders.corrections(decoders.seen_by(decoder, shared), index, decoder)
-        for decoder in (fitted, found)
-      )
-    np.testing.assert_allclose(a, b, atol=1e-4)  # sums of 54 products, of weights near 10
-    # Moved maps, which the features have not seen, as well: nothing rests on their mean.
-    seen = decoder_features.features(shared + 0.3, found.features)
-    assert seen.shape == (20, 3, 4, 54)
+    index = jnp.asarray(np.random.default_rng(1).integers(0, 2, (20, 3, 4)), jnp.int32)
+    # Moved maps, of another mean than the features', as well.
+    for shared in (jnp.asarray(maps), jnp.asarray(maps + 0.3)):
+      if fitted.kind == "linear":
+        a, b = (decoders.linear_patches(shared, decoder) for decoder in (fitted, found))
+      else:
+        a, b = (
+          decoders.corrections(decoders.seen_by(decoder, shared), index, decoder)
+          for decoder in (fitted, found)
+        )
+      np.testing.assert_allclose(a, b, atol=1e-4)  # sums of 54 products, of weights near 10
+    assert decoder_features.features(shared, found.features).shape == (20, 3, 4, 54)
 
 
 def test_a_decoder_of_more_directions_than_features_stays_as_it_is():

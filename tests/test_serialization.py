@@ -189,17 +189,18 @@ def _tampered(
   path: pathlib.Path,
   arrays: dict[str, Any] = {},  # noqa: B006
   whitened: bool = True,
+  nsn: NSN | None = None,
   **entry: Any,
 ) -> pathlib.Path:
   """A saved network with other arrays or entries, its checksum right; None takes one away."""
-  save(path, _network(whitened))
+  save(path, _network(whitened) if nsn is None else nsn)
   with safetensors.safe_open(path, framework="numpy") as file:
     old = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     about = json.loads(file.metadata()["nsn_jax"])
   old = {name: value for name, value in {**old, **arrays}.items() if value is not None}
   about |= entry
   if isinstance(about["config"], str):
-    about["sha256"] = files.digest(old, about["config"] + str(about.get("seen", "")))
+    about["sha256"] = files.digest(old, about["config"] + str(about.get("seen") or ""))
   about = {name: value for name, value in about.items() if value is not None}
   path.write_bytes(safetensors.numpy.save(old, {"nsn_jax": json.dumps(about)}))
   return path
@@ -594,26 +595,12 @@ def test_files_of_version_3_are_read_whose_decoders_all_have_projections(tmp_pat
   of = Features(jnp.zeros(k), jnp.eye(k, size), 1, False)
   decoder = dataclasses.replace(first, features=of)
   nsn = dataclasses.replace(nsn, fed=(decoder, None, None), exact=None)
-  save(tmp_path / "model", nsn)
-  with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
-    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    entry = json.loads(file.metadata()["nsn_jax"])
-  old = tmp_path / "old"
-  old.write_bytes(safetensors.numpy.save(arrays, {"nsn_jax": json.dumps(entry | {"version": 3})}))
-  _assert_same(load(old), nsn)
+  _assert_same(load(_tampered(tmp_path / "old", nsn=nsn, version=3)), nsn)
 
 
 def test_files_of_version_2_are_read(tmp_path):
   nsn = _network(whitened=True)
-  save(tmp_path / "model", nsn)
-  with safetensors.safe_open(tmp_path / "model", framework="numpy") as file:
-    arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    entry = json.loads(file.metadata()["nsn_jax"])
-  del entry["seen"]
-  entry |= {"version": 2, "sha256": files.digest(arrays, entry["config"])}
-  old = tmp_path / "old"
-  old.write_bytes(safetensors.numpy.save(arrays, {"nsn_jax": json.dumps(entry)}))
-  _assert_same(load(old), nsn)
+  _assert_same(load(_tampered(tmp_path / "old", nsn=nsn, version=2, seen=None)), nsn)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,15 @@ def test_products_of_a_sample_are_counted_by_hand(nsn: nsn_jax.NSN) -> None:
   fed = dataclasses.replace(nsn, fed=(corrected, None))
   own = 2 * 2 * (a * 3 + 27 * 5 + 5 * 7 + 7 * 196)
   assert speed.sample_products(fed) - speed.sample_products(nsn) == own - drawn
+  # With the projection in the maps: from 27 values to 7 at once.
+  at_once = dataclasses.replace(
+    corrected,
+    features=dataclasses.replace(of, center=jnp.zeros(3), projection=None),
+    weight=jnp.zeros((a, 27, 7)),
+  )
+  fed = dataclasses.replace(nsn, fed=(at_once, None))
+  own = 2 * 2 * (a * 3 + 27 * 7 + 7 * 196)
+  assert speed.sample_products(fed) - speed.sample_products(nsn) == own - drawn
 
 
 def test_sampling_is_timed_against_its_products(nsn: nsn_jax.NSN) -> None:
